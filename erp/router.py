@@ -1,0 +1,277 @@
+"""The trained router: probes, costs and a train-set frontier in one bundle that lives on disk.
+
+What belongs here: the bundle, its files, and decisions for new prompts. What to keep out: training
+(`erp.probes`), the decision rule (`erp.routing`), and embedding models: the caller hands in a function that
+embeds.
+
+A bundle is a folder of two files, `router.json` and the `tensors-<hash>.safetensors` it names. The tensors
+are written first and under a new name, `router.json` is renamed into place, and only then older tensors go:
+whoever dies or reads in between finds a whole bundle, the old one or the new one.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import ArrayLike, NDArray
+
+from erp._check import Floats, costs_of, finite
+from erp.frontier import Frontier
+from erp.routing import checked_exchange_rate, exchange_rate_for_budget, route
+
+Embed = Callable[[Sequence[str]], NDArray[Any]]
+
+_FORMAT = 1
+_JSON = "router.json"
+_FRONTIER = ("exchange_rate", "cost", "reward", "regret")
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Where n prompts go.
+
+    `llms` (n names), `predicted` (n, M) predicted rewards in the order of the router's LLMs, `cost` (n,) of
+    the chosen LLMs, and the `exchange_rate` decided at.
+    """
+
+    llms: list[str]
+    predicted: Floats
+    cost: Floats
+    exchange_rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class Router:
+    """Sends each prompt to the LLM with the best predicted reward for its cost (equation 4.4).
+
+    Nothing in a router changes after it is made (its arrays are read-only copies) and calls of `embed` take
+    turns behind a lock, so that any number of threads may share one, whatever `embed` is.
+
+    Parameters
+    ----------
+    pool, reward_model : str
+        The names of the pool and of the reward model whose rewards the probes predict.
+    llms : names (M,)
+    coefficients : (M, d), intercepts : (M,)
+        The probes, as `erp.probes.RidgeProbes` fits them, one row per LLM.
+    costs : (M,)
+        Cost per prompt of every LLM.
+    frontier : Frontier
+        The router's own frontier on the train split, decided by leave-one-out predictions: a budget becomes
+        an exchange rate on it.
+    embedder : mapping
+        The settings of the embedding model, for whoever makes `embed` again; anything that JSON holds.
+    embed : callable or None
+        Embeds a list of n prompts as an array (n, d). None: only embeddings can be routed.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, names repeat, a cost is negative or a value is not finite.
+    """
+
+    pool: str
+    reward_model: str
+    llms: tuple[str, ...]
+    coefficients: Floats
+    intercepts: Floats
+    costs: Floats
+    frontier: Frontier
+    embedder: Mapping[str, Any]
+    embed: Embed | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        llms = tuple(self.llms)
+        if not llms or len(set(llms)) != len(llms):
+            raise ValueError(f"llms must be different names, at least one: {llms}")
+        arrays = {
+            "coefficients": finite("coefficients", self.coefficients, 2, (len(llms), None)),
+            "intercepts": finite("intercepts", self.intercepts, 1, (len(llms),)),
+            "costs": costs_of(self.costs, len(llms)),
+        }
+        object.__setattr__(self, "llms", llms)
+        for name, array in arrays.items():
+            copy = array.copy()
+            copy.setflags(write=False)
+            object.__setattr__(self, name, copy)
+
+    @property
+    def dimensions(self) -> int:
+        """The number of dimensions d of the embeddings that the probes were fitted on."""
+        return int(self.coefficients.shape[1])
+
+    def predict(self, prompts: Sequence[str]) -> Floats:
+        """Predicted reward of every LLM on n prompts, (n, M).
+
+        Raises `ValueError` when there is no `embed` or its embeddings do not fit the probes.
+        """
+        return self.predict_embeddings(self._embed(prompts))
+
+    def predict_embeddings(self, embeddings: ArrayLike) -> Floats:
+        """Predicted reward of every LLM on n prompts by their embeddings, (n, d) -> (n, M); n may be 0.
+
+        Raises `ValueError` when the embeddings do not fit the probes or are not finite.
+        """
+        array = np.asarray(embeddings, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != self.dimensions:
+            raise ValueError(
+                f"embeddings have shape {array.shape}, router '{self.pool}/{self.reward_model}' "
+                f"has probes for (n, {self.dimensions}); its embedder is {json.dumps(dict(self.embedder))}"
+            )
+        if array.shape[0] == 0:
+            return np.empty((0, len(self.llms)))
+        return np.asarray(finite("embeddings", array, 2) @ self.coefficients.T + self.intercepts)
+
+    def route(
+        self, prompts: Sequence[str], *, exchange_rate: float | None = None, budget: float | None = None
+    ) -> Decisions:
+        """Choose an LLM for every prompt.
+
+        Parameters
+        ----------
+        prompts : n strings
+        exchange_rate : float, optional
+            Lambda: the reward worth one unit of cost. Without it and without a budget it is 0: the best
+            predicted reward at any cost.
+        budget : float, optional
+            Instead: the largest mean cost per prompt, turned into the exchange rate that keeps it exactly on
+            the train split (equation 4.1). On other prompts the mean cost may differ.
+
+        Raises
+        ------
+        ValueError
+            When both are given, the exchange rate is negative, the budget is out of reach, there is no
+            `embed`, or its embeddings do not fit the probes.
+        """
+        exchange_rate = self._exchange_rate(exchange_rate, budget)
+        return self._decide(self.predict(prompts), exchange_rate)
+
+    def route_embeddings(
+        self, embeddings: ArrayLike, *, exchange_rate: float | None = None, budget: float | None = None
+    ) -> Decisions:
+        """`route` for prompts that are embedded already, (n, d)."""
+        exchange_rate = self._exchange_rate(exchange_rate, budget)
+        return self._decide(self.predict_embeddings(embeddings), exchange_rate)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the bundle into `folder`, in place of the one there.
+
+        Readers may load throughout, and a crash leaves the old bundle or the new one. Writers of one folder
+        must take turns.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"coefficients": self.coefficients, "intercepts": self.intercepts, "costs": self.costs}
+        tensors |= {f"frontier.{name}": getattr(self.frontier, name) for name in _FRONTIER}
+        content = safetensors.numpy.save(tensors)
+        tensors_name = f"tensors-{_content_hash(content)}.safetensors"
+        description = {
+            "format": _FORMAT,
+            "pool": self.pool,
+            "reward_model": self.reward_model,
+            "llms": list(self.llms),
+            "embedder": dict(self.embedder),
+            "tensors": tensors_name,
+        }
+        _replace(folder / tensors_name, content)
+        _replace(folder / _JSON, (json.dumps(description, indent=2) + "\n").encode())
+        for path in [*folder.glob("tensors-*.safetensors"), *folder.glob("*.partial")]:
+            if path.name != tensors_name:
+                path.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], embed: Embed | None = None) -> Self:
+        """Read the bundle in `folder`; `embed` as for the class, made from the bundle's embedder settings.
+
+        Raises `FileNotFoundError` when there is no bundle and `ValueError` when its files are damaged or of
+        another format, both naming the file.
+        """
+        folder = Path(folder)
+        content = None
+        while content is None:
+            description = _read_description(folder / _JSON)
+            tensors_path = folder / description["tensors"]
+            try:
+                content = tensors_path.read_bytes()
+            except FileNotFoundError:
+                # A writer may have replaced both files since the description was read; else the file is lost.
+                if _read_description(folder / _JSON)["tensors"] == description["tensors"]:
+                    raise FileNotFoundError(
+                        f"{folder / _JSON} names {tensors_path.name}, which is missing: make the router again"
+                    ) from None
+        if tensors_path.name != f"tensors-{_content_hash(content)}.safetensors":
+            raise ValueError(f"{tensors_path} is damaged (its hash is not its name): make the router again")
+        tensors = safetensors.numpy.load(content)
+        return cls(
+            pool=description["pool"],
+            reward_model=description["reward_model"],
+            llms=tuple(description["llms"]),
+            coefficients=tensors["coefficients"],
+            intercepts=tensors["intercepts"],
+            costs=tensors["costs"],
+            frontier=Frontier(**{name: tensors[f"frontier.{name}"] for name in _FRONTIER}),
+            embedder=description["embedder"],
+            embed=embed,
+        )
+
+    def _embed(self, prompts: Sequence[str]) -> NDArray[Any]:
+        if isinstance(prompts, str):
+            raise ValueError("prompts must be a list of prompts, got one string: put it in a list")
+        if self.embed is None:
+            raise ValueError("this router has no embed function: give Router.load one, or route embeddings")
+        prompts = list(prompts)
+        if not prompts:
+            return np.empty((0, self.dimensions))
+        with self._lock:
+            embeddings = np.asarray(self.embed(prompts))
+        if embeddings.shape[:1] != (len(prompts),):
+            raise ValueError(f"embed returned shape {embeddings.shape} for {len(prompts)} prompts")
+        return embeddings
+
+    def _exchange_rate(self, exchange_rate: float | None, budget: float | None) -> float:
+        if budget is None:
+            return checked_exchange_rate(0.0 if exchange_rate is None else exchange_rate)
+        if exchange_rate is not None:
+            raise ValueError("give an exchange_rate or a budget, not both")
+        return exchange_rate_for_budget(self.frontier, budget)
+
+    def _decide(self, predicted: Floats, exchange_rate: float) -> Decisions:
+        if predicted.shape[0] == 0:
+            return Decisions([], predicted, np.empty(0), exchange_rate)
+        chosen = route(predicted, self.costs, exchange_rate)
+        return Decisions([self.llms[i] for i in chosen], predicted, self.costs[chosen], exchange_rate)
+
+
+def _content_hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a whole file in place at once."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: there is no router in this folder") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): make the router again") from error
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != _FORMAT:
+        raise ValueError(f"{path} has format {found}, this version reads {_FORMAT}: make the router again")
+    return dict(description)

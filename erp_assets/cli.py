@@ -1,0 +1,502 @@
+"""The `erp` command.
+
+What belongs here: arguments, tables for people, JSON for machines, and the wording of failures. What
+to keep out: everything that is useful without a terminal.
+
+Exit status: 0 done, 1 a run failed, 2 a mistake of the user (one or two lines on stderr, no traceback),
+130 interrupted.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import rich.box
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, Pool, find_root, load_pool, pool_names
+from erp_resources.settings import UserError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from erp_assets.runs import Outcome, Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Expected reward prediction and routing for pools of LLMs.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+PoolOption = Annotated[
+    str | None, typer.Option("--pool", "-p", metavar="NAME", help="The pool; not needed when there is only one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def main() -> NoReturn:
+    """Run the command; turn a user's mistake into words."""
+    try:
+        status = app(standalone_mode=False)
+        raise SystemExit(status if isinstance(status, int) else 0)
+    except UserError as error:
+        _fail(str(error), 2)
+    except typer.Abort:
+        _fail("interrupted", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # an error of the command line itself
+            _fail(f"{error.format_message()} (erp --help)", error.exit_code)
+        raise
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    err.print("[bold red]erp:[/] ", end="")
+    err.print(message, markup=False, soft_wrap=True)
+    raise SystemExit(status)
+
+
+def _pool(name: str | None) -> Pool:
+    """The pool that was asked for, or the only one; the working directory becomes its project's folder."""
+    root = find_root()
+    if name is None:
+        names = pool_names(root)
+        if len(names) != 1:
+            raise UserError(f"which pool? give --pool with one of {', '.join(names) or 'none yet: erp new NAME'}")
+        name = names[0]
+    pool = load_pool(name, root)
+    os.chdir(root)
+    return pool
+
+
+@contextmanager
+def _instance(root: Path) -> "Iterator[dg.DagsterInstance]":
+    """The persistent Dagster instance, the one that the UI shows."""
+    os.environ.setdefault("DAGSTER_HOME", str(root))
+    import logging
+
+    import dagster as dg
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except PermissionError as error:
+        raise UserError(f"the Dagster instance in {os.environ['DAGSTER_HOME']} cannot be written: {error}") from error
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+# ---------------------------------------------------------------------------------------------- run
+
+
+@app.command()
+def run(
+    pool: PoolOption = None,
+    llm: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this LLM's partitions.")] = None,
+    reward_model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this reward model's.")] = None,
+    select: Annotated[list[str] | None, typer.Option(metavar="ASSET", help="Only this asset.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Materialise everything that is missing or stale."""
+    chosen = _pool(pool)
+    from erp_assets.runs import only_one, pool_states, run_pool
+
+    def waiting(who: str) -> None:
+        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+
+    began = time.monotonic()
+    with only_one(chosen, waiting), _instance(chosen.root) as instance, _progress_bars() as (on_start, on_end):
+        outcomes = run_pool(
+            chosen,
+            instance,
+            llms=llm or (),
+            reward_models=reward_model or (),
+            select=select or (),
+            on_start=on_start,
+            on_end=on_end,
+        )
+        found = pool_states(chosen, instance)
+    left = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    seconds = time.monotonic() - began
+    if as_json:
+        _print_json(
+            {
+                "pool": chosen.name,
+                "seconds": round(seconds, 2),
+                "runs": [
+                    {
+                        "assets": outcome.run.assets,
+                        "partitions": [key for key in outcome.run.keys if key],
+                        "seconds": round(outcome.seconds, 2),
+                        "error": outcome.error,
+                    }
+                    for outcome in outcomes
+                ],
+                "not_materialized": left,
+            }
+        )
+    else:
+        _summary(chosen, outcomes, left, seconds)
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome], None]]]":
+    """A line per run with a bar; bars of one run follow each other on its line."""
+    from erp_assets.progress import Advance, bars
+
+    progress = Progress(
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        console=err,
+        transient=True,
+    )
+
+    def start(description: str, total: int) -> Advance:
+        task = progress.add_task(description, total=total, rate="")
+        began = time.monotonic()
+        done = 0
+
+        def advance(finished: int) -> None:
+            nonlocal done
+            done += finished
+            rate = f"{done / max(time.monotonic() - began, 1e-3):,.0f}/s"
+            progress.update(task, advance=finished, rate=rate)
+
+        return advance
+
+    running: list[Any] = []
+
+    def on_start(run: "Run") -> None:
+        running[:] = [progress.add_task(_title(run), total=None, rate="")]
+
+    def on_end(outcome: "Outcome") -> None:
+        for task in list(progress.task_ids):
+            progress.remove_task(task)
+        mark, color = ("x", "red") if outcome.error else ("+", "green")
+        err.print(f"[{color}]{mark}[/] {_title(outcome.run)} [dim]{outcome.seconds:.1f} s[/]")
+        if outcome.error:
+            err.print(f"  {outcome.error}", markup=False, soft_wrap=True)
+
+    with bars(start), progress:
+        yield on_start, on_end
+
+
+def _title(run: "Run") -> str:
+    keys = [key.replace("|", " x ") for key in run.keys if key]
+    shown = f" {keys[0]}" if len(keys) == 1 else f" ({len(keys)} partitions)" if keys else ""
+    return ", ".join(run.assets) + shown
+
+
+def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: float) -> None:
+    failed = [outcome for outcome in outcomes if outcome.error]
+    made = sum(len(outcome.run.assets) * len(outcome.run.keys) for outcome in outcomes if not outcome.error)
+    if not outcomes and not left:
+        out.print(f"Pool [bold]{pool.name}[/]: nothing to do, everything is up to date ({seconds:.1f} s).")
+    elif failed:
+        out.print(f"Pool [bold]{pool.name}[/]: {len(failed)} of {len(outcomes)} runs failed, {made} partitions made.")
+    else:
+        out.print(f"Pool [bold]{pool.name}[/]: {made} partitions made in {seconds:.0f} s.")
+    if left:
+        out.print(f"Not up to date: {', '.join(left)}. `erp status --pool {pool.name}` says which partitions.")
+        return
+    _findings(pool)
+    out.print(
+        f'\nNext:  erp route --pool {pool.name} "What is 7 plus 5?"   the choice for a prompt\n'
+        f"       erp status --pool {pool.name}                      what is there\n"
+        f'       erp sql --pool {pool.name} "SELECT ..."            the tables\n'
+        "       erp ui                                          the Dagster UI",
+        markup=False,
+    )
+
+
+def _findings(pool: Pool) -> None:
+    """What routing earns, for every reward model whose evaluation is there."""
+    from erp_resources.lineage import Partition
+    from erp_resources.warehouse import Warehouse
+
+    warehouse = Warehouse(pool)
+    table = Table(box=rich.box.SIMPLE, title="Routing on the test prompts, cost ignored (exchange rate 0)")
+    for heading in ("reward", "mean R2", "policy", "regret", "cost"):
+        table.add_column(heading, justify="left" if heading in ("reward", "policy") else "right")
+    for name in pool.reward_models:
+        if warehouse.stamp(Partition("frontiers", name)) is None:
+            continue
+        frontier = warehouse.read(Partition("frontiers", name)).to_pandas()
+        always = frontier[frontier["policy"] == "always"]
+        best = always.loc[always["regret"].idxmin()]
+        rows = [
+            ("route by predicted reward", frontier[frontier["policy"] == "ERP"].iloc[0]),
+            (f"always {best['llm']}", best),
+            ("random", frontier[frontier["policy"] == "random"].iloc[0]),
+        ]
+        scores = warehouse.read(Partition("predictability", name)).to_pandas()
+        mean_r2 = scores.loc[scores["category"] == "all", "r2"].mean()
+        for i, (policy, row) in enumerate(rows):
+            table.add_row(
+                *((name, f"{mean_r2:.2f}") if i == 0 else ("", "")),
+                policy,
+                f"{row['regret']:.3f}",
+                f"{row['cost']:.3g}",
+                end_section=i == len(rows) - 1,
+            )
+    if table.row_count:
+        out.print(table)
+    report = warehouse.place(Partition("report", "")) / "report.html"
+    if report.exists():
+        out.print(f"Report: {report.relative_to(pool.root)}")
+
+
+# ------------------------------------------------------------------------------------------- status
+
+_MARKS = {"materialized": "[green]done[/]", "missing": "[dim]missing[/]", "stale": "[yellow]stale[/]", "failed": "[red]failed[/]"}
+
+
+@app.command()
+def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
+    """What is materialised, missing, stale or failed."""
+    chosen = _pool(pool)
+    from erp_assets.runs import pool_states
+    from erp_resources.lineage import STAGES, Partition
+
+    with _instance(chosen.root) as instance:
+        found = pool_states(chosen, instance)
+    if as_json:
+        assets = {
+            asset: {
+                state: [p.key or asset for p, its in found.items() if p.asset == asset and its == state]
+                for state in _MARKS
+            }
+            for asset in STAGES
+        }
+        _print_json({"pool": chosen.name, "assets": assets})
+        return
+
+    def cell(assets: Sequence[str], key: str) -> str:
+        """The first asset of the chain that is not done, or that all are."""
+        for asset in assets:
+            if found[Partition(asset, key)] != "materialized":
+                return f"{asset} {_MARKS[found[Partition(asset, key)]]}"
+        return _MARKS["materialized"]
+
+    whole = Table("asset", "state", box=rich.box.SIMPLE)
+    for asset in ("prompts", "prompt_embeddings", "report"):
+        whole.add_row(asset, cell([asset], ""))
+    matrix = Table("LLM", "generations", *chosen.reward_models, box=rich.box.SIMPLE)
+    for llm in chosen.llms:
+        chain = ("rewards", "expected_rewards", "probes", "predicted_rewards")
+        matrix.add_row(llm, cell(["generations"], llm), *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models))
+    matrix.add_section()
+    matrix.add_row(
+        "evaluation", "", *(cell(("predictability", "frontiers", "router"), name) for name in chosen.reward_models)
+    )
+    out.print(whole, matrix)
+    if any(state != "materialized" for state in found.values()):
+        out.print(f"`erp run --pool {chosen.name}` makes what is not done.", markup=False)
+
+
+# -------------------------------------------------------------------------------------------- route
+
+
+@app.command()
+def route(
+    prompt: Annotated[str, typer.Argument(help="A prompt, or a file with one prompt a line, or - for stdin.")],
+    pool: PoolOption = None,
+    exchange_rate: Annotated[float | None, typer.Option(min=0, help="lambda: reward given up per unit of cost.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Mean cost per prompt that must be kept (on the train split).")] = None,
+    reward_model: Annotated[str | None, typer.Option(metavar="NAME", help="Whose rewards; the pool's first by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predicted reward and cost of every LLM for a prompt, and which one to use."""
+    if exchange_rate is not None and budget is not None:
+        raise UserError("give --exchange-rate or --budget, not both: a budget is turned into an exchange rate")
+    given = Path(prompt)
+    many = prompt == "-" or ("\n" not in prompt and len(prompt) < 256 and given.is_file())
+    if many:
+        try:
+            text = sys.stdin.read() if prompt == "-" else given.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{prompt}: cannot be read as text: {error}") from error
+        prompts = [line for line in text.splitlines() if line.strip()]
+        if not prompts:
+            raise UserError(f"{'stdin' if prompt == '-' else prompt}: no prompt in it; write one a line")
+    elif not prompt.strip():
+        raise UserError("the prompt is empty")
+    else:
+        prompts = [prompt]
+    chosen = _pool(pool)
+    name = reward_model or next(iter(chosen.reward_models))
+    if name not in chosen.reward_models:
+        raise UserError(f"--reward-model {name}: pool '{chosen.name}' has {', '.join(chosen.reward_models)}")
+    from erp_resources.routers import load_router
+
+    router = load_router(chosen, name)
+    try:
+        decisions = router.route(prompts, exchange_rate=exchange_rate, budget=budget)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    costs = dict(zip(router.llms, router.costs.tolist(), strict=True))
+    answers = [
+        {
+            "llm": choice,
+            "predicted": dict(zip(router.llms, row, strict=True)),
+            "cost": costs,
+            "exchange_rate": decisions.exchange_rate,
+            "reward_model": name,
+        }
+        for choice, row in zip(decisions.llms, decisions.predicted.tolist(), strict=True)
+    ]
+    if as_json:
+        _print_json([{"prompt": text, **answer} for text, answer in zip(prompts, answers, strict=True)] if many else answers[0])
+    elif many:
+        for text, choice in zip(prompts, decisions.llms, strict=True):
+            print(f"{choice}\t{text}")
+    else:
+        table = Table("LLM", "predicted reward", "cost", "reward - lambda x cost", box=rich.box.SIMPLE)
+        for llm, predicted in answers[0]["predicted"].items():
+            net = predicted - decisions.exchange_rate * costs[llm]
+            row = (llm, f"{predicted:.3f}", f"{costs[llm]:.4g}", f"{net:.3f}")
+            table.add_row(*row, style="bold green" if llm == answers[0]["llm"] else "")
+        out.print(table)
+        out.print(f"Use [bold green]{answers[0]['llm']}[/] (reward '{name}', exchange rate {decisions.exchange_rate:.4g}).")
+
+
+# ---------------------------------------------------------------------------------------------- sql
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="SQL of DuckDB, or - for stdin.")],
+    pool: PoolOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Query the pool's tables; llm and reward_model are columns."""
+    chosen = _pool(pool)
+    import duckdb
+
+    from erp_resources.warehouse import Warehouse
+
+    with Warehouse(chosen).connect() as connection:
+        try:
+            relation = connection.sql(sys.stdin.read() if query == "-" else query)
+            columns = relation.columns if relation else []
+            rows = relation.fetchall() if relation else []
+        except duckdb.Error as error:
+            tables = [row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+            raise UserError(f"{str(error).strip()}\nTables of pool '{chosen.name}': {', '.join(sorted(tables)) or 'none yet'}") from error
+    if as_json:
+        _print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    table = Table(*columns, box=rich.box.SIMPLE)
+    for row in rows:
+        table.add_row(*("" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    out.print(table)
+
+
+# ------------------------------------------------------------------------------------- pools and UI
+
+
+@app.command()
+def pools(as_json: JsonOption = False) -> None:
+    """The pools, and how much of each is up to date."""
+    root = find_root()
+    os.chdir(root)
+    from erp_resources.lineage import states
+    from erp_resources.warehouse import Warehouse
+
+    rows = []
+    for name in pool_names(root):
+        try:
+            pool = load_pool(name, root)
+        except UserError as error:
+            rows.append({"pool": name, "error": str(error)})
+            continue
+        found = list(states(pool, Warehouse(pool).stamp).values())
+        rows.append(
+            {
+                "pool": name,
+                "llms": list(pool.llms),
+                "reward_models": list(pool.reward_models),
+                "partitions": len(found),
+                "materialized": found.count("materialized"),
+                "stale": found.count("stale"),
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("pool", "LLMs", "reward models", "up to date", "stale", box=rich.box.SIMPLE)
+    for row in rows:
+        if "error" in row:
+            table.add_row(row["pool"], f"[red]{row['error']}[/]")
+        else:
+            counts = (f"{row['materialized']} of {row['partitions']}", str(row["stale"]))
+            table.add_row(row["pool"], ", ".join(row["llms"]), ", ".join(row["reward_models"]), *counts)
+    out.print(table)
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="Name of the pool: lower-case letters, digits and _.")]) -> None:
+    """Write a commented pool file to edit."""
+    from string import Template
+
+    root = find_root()
+    path = root / POOLS_FOLDER / f"{name}.yaml"
+    if not name.isidentifier() or not name.islower():
+        raise UserError(f"'{name}' is not a legal name: use lower-case letters, digits and _, and begin with a letter")
+    if path.exists():
+        raise UserError(f"{path.relative_to(root)} is there already; edit it or choose another name")
+    template = Template((Path(__file__).parent / "new_pool.yaml").read_text(encoding="utf-8"))
+    path.write_text(template.substitute(name=name), encoding="utf-8")
+    load_pool(name, root)
+    out.print(f"Wrote {path.relative_to(root)}. Edit it, then: erp run --pool {name}", markup=False)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on loopback; a free one when it is taken.")] = 3000,
+) -> None:
+    """The Dagster UI of all pools, on this machine only."""
+    import socket
+
+    root = find_root()
+    for name in pool_names(root):
+        load_pool(name, root)
+    os.chdir(root)
+    os.environ.setdefault("DAGSTER_HOME", str(root))
+    (root / WAREHOUSE_FOLDER).mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+    out.print(f"Dagster UI: http://127.0.0.1:{port}/asset-groups (Ctrl-C ends it)", markup=False)
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    os.execv(dagster, [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)])

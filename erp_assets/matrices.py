@@ -1,0 +1,44 @@
+"""Tables of the warehouse as the arrays that `erp` works on.
+
+What belongs here: the alignment of partitions by prompt_id. What to keep out: any computation.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from erp_resources.settings import UserError
+from erp_resources.warehouse import Partitions
+
+Floats = NDArray[np.float64]
+
+
+def embedding_matrix(table: pa.Table, prompt_ids: pa.ChunkedArray) -> NDArray[np.float32]:
+    """The embeddings (n, d) of the prompts, in the order of `prompt_ids`."""
+    rows = table.take(_positions(table, prompt_ids, "prompt_embeddings"))["embedding"].combine_chunks()
+    return np.asarray(rows.flatten()).reshape(len(prompt_ids), -1)
+
+
+def matrix(partitions: Partitions, keys: Sequence[str], column: str, prompt_ids: pa.ChunkedArray) -> Floats:
+    """One column of m partitions as an array (n, m), in the order of `prompt_ids` and `keys`."""
+    columns = []
+    for key in keys:
+        table = partitions.read(key)
+        values = table[column].take(_positions(table, prompt_ids, f"[{key}]"))
+        columns.append(values.cast(pa.float64()).to_numpy())
+    return np.column_stack(columns)
+
+
+def nullable(values: Sequence[float] | NDArray[np.float64]) -> pa.Array:
+    """Floats as a column in which nan, which `erp` uses for "undefined", is null."""
+    return pa.array(np.asarray(values, dtype=np.float64), from_pandas=True)
+
+
+def _positions(table: pa.Table, prompt_ids: pa.ChunkedArray, name: str) -> pa.Array:
+    positions = pc.index_in(prompt_ids, value_set=table["prompt_id"].combine_chunks()).combine_chunks()
+    if positions.null_count:
+        raise UserError(f"{name} lacks {positions.null_count} of {len(prompt_ids)} prompts; `erp run` makes it again")
+    return positions

@@ -1,0 +1,66 @@
+"""Embedders that sentence-transformers runs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+from erp_resources.embedders.interface import Embedded, Embedder
+from erp_resources.language_models.loading import load_sentence_transformer
+from erp_resources.settings import Settings, model_fingerprint
+
+
+class SentenceTransformersEmbedder(Settings):
+    """A sentence-transformers model with its own pooling; its embeddings are scaled to unit norm.
+
+    Unit norm, so that one beta of the probe (equation 3.2) means the same with every embedder.
+    """
+
+    backend: Literal["sentence_transformers"]
+    model: str
+    trust_remote_code: bool = False
+    device: str = "cpu"
+    batch_size: PositiveInt = 64
+
+    def load(self, root: Path) -> Embedder:
+        """Load the weights. Raises `UserError` when they cannot be loaded."""
+        model = load_sentence_transformer(self.model, root, self.device, self.trust_remote_code)
+        return _SentenceEmbedder(model, self.batch_size)
+
+    def fingerprint(self, root: Path) -> str:
+        """Changes with everything that changes the embeddings: not with `batch_size`."""
+        return json.dumps(
+            {
+                "backend": self.backend,
+                "model": model_fingerprint(self.model, root),
+                "trust_remote_code": self.trust_remote_code,
+                "device": self.device.partition(":")[0],
+            }
+        )
+
+
+class _SentenceEmbedder:
+    """See `Embedder`."""
+
+    def __init__(self, model: Any, batch_size: int) -> None:
+        self._model = model
+        self._batch_size = batch_size
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """See `Embedder.embed`; a text is truncated to the model's `max_seq_length` tokens."""
+        if not texts:
+            return Embedded(np.empty((0, self._model.get_embedding_dimension()), dtype=np.float32), 0)
+        embeddings = self._model.encode(
+            list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+        return Embedded(np.asarray(embeddings, dtype=np.float32), self._count_truncated(list(texts)))
+
+    def _count_truncated(self, texts: list[str]) -> int:
+        longest = self._model.max_seq_length
+        if longest is None:
+            return 0
+        tokens = self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        return sum(len(ids) > longest for ids in tokens)

@@ -1,0 +1,108 @@
+"""Loading transformers objects: without their noise, and with errors that name the model and the cause.
+
+What belongs here: the one call to `from_pretrained` that every transformers backend shares. What to
+keep out: what a backend asks of its model (a chat template, one output).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from erp_resources.settings import UserError, model_folder
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no warnings of transformers within the block."""
+    import transformers.utils
+
+    logging: Any = transformers.utils.logging
+    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress:
+            logging.enable_progress_bar()
+
+
+def load_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:
+    """The tokenizer of a `model:` entry (see `settings.model_folder` for its forms)."""
+    from transformers import AutoTokenizer
+
+    return _from_pretrained(AutoTokenizer.from_pretrained, model, root, trust_remote_code=trust_remote_code)
+
+
+def load_model(auto_class: Any, model: str, root: Path, device: str, trust_remote_code: bool) -> Any:
+    """The model of a `model:` entry, ready for inference on `device`.
+
+    Weights are float32 on the CPU, where half precision is slow, and as the model's config says elsewhere.
+    Raises `UserError` also when the checkpoint lacks parameters, which transformers would fill with
+    random numbers: a causal LM read as a reward model would give noise for rewards.
+    """
+    import torch
+
+    dtype = torch.float32 if device == "cpu" else "auto"
+    module, info = _from_pretrained(
+        auto_class.from_pretrained,
+        model,
+        root,
+        dtype=dtype,
+        output_loading_info=True,
+        trust_remote_code=trust_remote_code,
+    )
+    missing = sorted(set(info["missing_keys"]) & {name for name, _ in module.named_parameters()})
+    if missing:
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise UserError(
+            f"model '{model}': its files hold no weights for {len(missing)} parameters of "
+            f"{type(module).__name__} ({named}); is it a model of this kind?"
+        )
+    with _explained(model, f"it cannot be put on device '{device}'"):
+        return module.to(device).eval().requires_grad_(False)
+
+
+def load_sentence_transformer(model: str, root: Path, device: str, trust_remote_code: bool) -> Any:
+    """The sentence-transformers pipeline of a `model:` entry."""
+    from sentence_transformers import SentenceTransformer
+
+    return _from_pretrained(SentenceTransformer, model, root, device=device, trust_remote_code=trust_remote_code)
+
+
+def _from_pretrained(load: Callable[..., Any], model: str, root: Path, **options: Any) -> Any:
+    folder = model_folder(model, root)
+    if folder is not None and not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+        raise UserError(f"model '{model}': there is no config.json in {folder}; is a model saved there?")
+    place = "from the hub" if folder is None else f"from {folder}"
+    local = folder is not None or not _hub_answers()
+    with quiet(), _explained(model, f"it could not be loaded {place}"):
+        return load(model if folder is None else str(folder), local_files_only=local, **options)
+
+
+def _hub_answers() -> bool:
+    """Whether to ask the hub at all: without a network its client retries for half a minute per file."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception:  # no network, no answer, or HF_HUB_OFFLINE: then the local cache has to do
+        return False
+    return True
+
+
+@contextmanager
+def _explained(model: str, failure: str) -> Iterator[None]:
+    """Turn an error within the block into a `UserError` of one line."""
+    try:
+        yield
+    except Exception as error:  # the hub client, the parsers and torch share no narrower class
+        raise UserError(f"model '{model}': {failure}: {_cause(error)}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """The error in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0] if lines else 'no further message'} ({type(error).__name__})"

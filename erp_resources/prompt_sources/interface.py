@@ -1,0 +1,25 @@
+"""The interface of a source of prompts, and the table that it gives."""
+
+from typing import Protocol
+
+import pyarrow as pa
+
+PROMPTS = pa.schema(
+    [
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("embed_text", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("answer", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)
+"""What a source returns. `embed_text` is what the embedder reads (mostly the prompt itself),
+`answer` the known right answer of a verifiable prompt, `source` where the prompt is from."""
+
+
+class PromptSource(Protocol):
+    """A corpus of prompts."""
+
+    def load(self) -> pa.Table:
+        """All prompts, with the schema `PROMPTS`."""
+        ...

@@ -1,0 +1,225 @@
+"""The exact frontier against brute force."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from erp import Frontier, Point, exact_frontier, fixed_points, mean_cost, r2, random_point, regret, route
+from erp._check import Floats
+
+# Every quotient of a difference of rewards (multiples of 840) and of costs (up to 8) is an exact number.
+EXACT = 840.0
+
+
+def direct(predicted: Floats, actual: Floats, costs: Floats, exchange_rate: float) -> Point:
+    """One exchange rate evaluated plainly, by an argmax of its own over LLMs from the cheapest on."""
+    order = np.argsort(costs, kind="stable")
+    chosen = order[(predicted - exchange_rate * costs)[:, order].argmax(axis=1)]
+    reward = actual[np.arange(len(actual)), chosen].mean()
+    return Point(costs[chosen].mean(), reward, regret(actual, chosen).mean())
+
+
+def integer_case(seed: int) -> tuple[Floats, Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    n, n_llms = int(rng.integers(1, 25)), int(rng.integers(1, 8))
+    predicted = EXACT * rng.integers(-4, 5, (n, n_llms)).astype(float)
+    if n_llms > 1 and seed % 3 == 0:
+        predicted[:, 1] = predicted[:, 0]
+    costs = rng.integers(0, [9, 3, 1][seed % 3] if seed % 7 else 9, n_llms).astype(float)
+    return predicted, rng.normal(size=(n, n_llms)), costs
+
+
+@pytest.mark.parametrize("start", range(0, 300, 50))
+def test_integer_cases_with_ties_equal_direct_evaluation_at_beside_and_between_breakpoints(
+    start: int,
+) -> None:
+    for seed in range(start, start + 50):
+        predicted, actual, costs = integer_case(seed)
+        frontier = exact_frontier(predicted, actual, costs)
+        rates = frontier.exchange_rate
+        probes = np.concatenate([rates, rates[1:] - 1e-3, rates + 1e-3, (rates[1:] + rates[:-1]) / 2, [1e6]])
+        for exchange_rate in probes:
+            expected = direct(predicted, actual, costs, exchange_rate)
+            assert frontier.at(exchange_rate) == pytest.approx(expected, abs=1e-12), (seed, exchange_rate)
+
+
+def test_every_breakpoint_changes_some_decision_and_none_is_missing() -> None:
+    for seed in range(100):
+        predicted, actual, costs = integer_case(seed)
+        frontier = exact_frontier(predicted, actual, costs)
+        rates = frontier.exchange_rate
+        gaps = costs[:, None] - costs[None, :]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossings = (predicted[:, :, None] - predicted[:, None, :]) / gaps
+        candidates = np.unique(np.append(crossings[(gaps > 0) & (crossings > 0)], 0.0))
+        middles = np.append((candidates[1:] + candidates[:-1]) / 2, candidates[-1] + 1)
+        chosen = [route(predicted, costs, middle).tolist() for middle in middles]
+        changed = [k == 0 or chosen[k] != chosen[k - 1] for k in range(len(chosen))]
+        # At 0 itself only equal costs tie, so that the first stretch begins there.
+        np.testing.assert_array_equal(rates, candidates[changed])
+
+
+def test_real_numbers_equal_route_at_and_the_plain_argmax_beside_every_breakpoint() -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        n_llms = int(rng.integers(2, 7))
+        predicted, actual = rng.normal(size=(2, 25, n_llms))
+        costs = rng.uniform(0, 5, n_llms)
+        if seed % 2:
+            costs[0] = costs[-1]
+        frontier = exact_frontier(predicted, actual, costs)
+        for k, exchange_rate in enumerate(frontier.exchange_rate):
+            chosen = route(predicted, costs, exchange_rate)
+            point = Point(
+                mean_cost(costs, chosen), actual[np.arange(25), chosen].mean(), regret(actual, chosen).mean()
+            )
+            assert frontier.at(exchange_rate) == pytest.approx(point, abs=1e-12)
+            assert (frontier.cost[k], frontier.reward[k]) == pytest.approx(point[:2], abs=1e-12)
+            for side in (np.nextafter(exchange_rate, 0), np.nextafter(exchange_rate, np.inf)):
+                chosen = route(predicted, costs, side)
+                assert frontier.at(side).cost == pytest.approx(mean_cost(costs, chosen), abs=1e-12)
+        rates = frontier.exchange_rate
+        for exchange_rate in np.append((rates[1:] + rates[:-1]) / 2, rates[-1] * 2 + 1):
+            expected = direct(predicted, actual, costs, exchange_rate)
+            assert frontier.at(exchange_rate) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_dense_grid_finds_nothing_else() -> None:
+    rng = np.random.default_rng(3)
+    predicted, actual = rng.normal(size=(2, 200, 5))
+    costs = np.array([8.0, 70.0, 9.0, 27.0, 7.0])
+    frontier = exact_frontier(predicted, actual, costs)
+    for exchange_rate in np.linspace(0, 0.3, 400):
+        expected = direct(predicted, actual, costs, exchange_rate)
+        assert frontier.at(exchange_rate) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_single_llm_is_one_point() -> None:
+    frontier = exact_frontier([[1.0], [3.0]], [[1.0], [2.0]], [4.0])
+    assert (frontier.exchange_rate.tolist(), frontier.cost.tolist()) == ([0.0], [4.0])
+    assert frontier.at(1e9) == Point(4.0, 1.5, 0.0)
+
+
+@pytest.mark.parametrize("cost", [0.0, 2.5])
+def test_llms_of_equal_cost_are_one_point_that_takes_the_best(cost: float) -> None:
+    rng = np.random.default_rng(0)
+    actual = rng.normal(size=(9, 4))
+    frontier = exact_frontier(actual, actual, np.full(4, cost))
+    assert len(frontier) == 1
+    assert frontier.at(5.0) == pytest.approx(Point(cost, actual.max(axis=1).mean(), 0.0))
+
+
+def test_equal_predictions_never_leave_the_cheapest_llm() -> None:
+    frontier = exact_frontier(np.ones((5, 3)), np.ones((5, 3)), [2.0, 1.0, 1.0])
+    assert frontier.cost.tolist() == [1.0]
+
+
+def test_equal_breakpoints_are_one_point() -> None:
+    frontier = exact_frontier(np.tile([0.0, 1.0], (6, 1)), np.tile([0.0, 1.0], (6, 1)), [0.0, 2.0])
+    assert frontier.exchange_rate.tolist() == [0.0, 0.5]
+    assert frontier.cost.tolist() == [2.0, 0.0]
+    assert frontier.reward.tolist() == [1.0, 0.0]
+
+
+def test_the_ends_are_the_best_prediction_and_the_cheapest_llm_without_drift() -> None:
+    rng = np.random.default_rng(0)
+    predicted = rng.normal(size=(3000, 30))
+    actual = predicted + rng.normal(size=predicted.shape) + 1e6
+    costs = rng.uniform(0.1, 70, 30)
+    frontier = exact_frontier(predicted, actual, costs)
+    cheapest = fixed_points(actual, costs)[int(costs.argmin())]
+    assert frontier.cost[-1] == costs.min()
+    assert frontier.reward[-1] == pytest.approx(cheapest.reward, rel=1e-14)
+    assert frontier.regret[-1] == pytest.approx(cheapest.regret, rel=1e-9)
+    best = predicted.argmax(axis=1)
+    assert frontier.cost[0] == pytest.approx(mean_cost(costs, best), rel=1e-14)
+    assert frontier.regret[0] == regret(actual, best).mean()
+    assert np.all(np.diff(frontier.exchange_rate) > 0)
+    assert np.all(np.diff(frontier.cost) < 0)
+
+
+def test_the_oracle_has_no_regret_at_exchange_rate_0_and_no_policy_beats_it() -> None:
+    rng = np.random.default_rng(0)
+    actual = rng.normal(size=(200, 4))
+    costs = np.array([1.0, 2.0, 3.0, 9.0])
+    oracle = exact_frontier(actual, actual, costs)
+    assert oracle.regret[0] == 0.0
+    assert np.all(np.diff(oracle.reward) < 0)
+    other = exact_frontier(actual + rng.normal(size=actual.shape), actual, costs)
+    for rate in other.exchange_rate:
+        assert oracle.at(rate).reward - rate * oracle.at(rate).cost >= (
+            other.at(rate).reward - rate * other.at(rate).cost - 1e-12
+        )
+
+
+def test_blocks_of_prompts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    predicted, actual = rng.normal(size=(2, 101, 5))
+    costs = rng.uniform(1, 9, 5)
+    whole = exact_frontier(predicted, actual, costs)
+    monkeypatch.setattr("erp.frontier.BLOCK_CELLS", 35)
+    blocks = exact_frontier(predicted, actual, costs)
+    for column in dataclasses.fields(Frontier):
+        np.testing.assert_allclose(getattr(blocks, column.name), getattr(whole, column.name), rtol=1e-12)
+
+
+def test_non_dominated_points_rise_in_cost_and_fall_in_regret() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        predicted, actual = rng.normal(size=(2, 30, 4))
+        frontier = exact_frontier(predicted, actual, rng.uniform(1, 9, 4))
+        kept = frontier.non_dominated()
+        assert np.all(np.diff(frontier.cost[kept]) > 0)
+        assert np.all(np.diff(frontier.regret[kept]) < 0)
+        for k in range(len(frontier)):
+            dominated = np.any(
+                (frontier.cost < frontier.cost[k]) & (frontier.regret <= frontier.regret[k])
+                | (frontier.cost <= frontier.cost[k]) & (frontier.regret < frontier.regret[k])
+            )
+            assert dominated == (k not in kept)
+
+
+def test_fixed_and_random_points_are_means_over_prompts_and_llms() -> None:
+    actual = np.array([[1.0, 3.0], [2.0, 0.0]])
+    assert fixed_points(actual, [8.0, 70.0]) == [Point(8.0, 1.5, 1.0), Point(70.0, 1.5, 1.0)]
+    assert random_point(actual, [8.0, 70.0]) == Point(39.0, 1.5, 1.0)
+
+
+def test_random_is_what_random_choices_tend_to() -> None:
+    rng = np.random.default_rng(0)
+    actual, costs = rng.normal(size=(50, 3)), np.array([1.0, 5.0, 7.0])
+    chosen = rng.integers(0, 3, (4000, 50))
+    mean_regret = np.mean([regret(actual, row).mean() for row in chosen])
+    assert random_point(actual, costs).regret == pytest.approx(mean_regret, abs=0.01)
+
+
+def test_perfect_predictions_have_r2_1_and_the_oracles_frontier() -> None:
+    actual = np.random.default_rng(0).normal(size=(40, 3))
+    assert r2(actual, actual).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_frontier_does_not_change() -> None:
+    frontier = exact_frontier([[1.0, 2.0]], [[1.0, 2.0]], [1.0, 2.0])
+    with pytest.raises(ValueError, match="read-only"):
+        frontier.cost[0] = 0.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        frontier.cost = np.zeros(2)  # type: ignore[misc]
+
+
+def test_mistakes_are_named() -> None:
+    one = np.ones((2, 2))
+    with pytest.raises(ValueError, match=r"actual has shape \(2, 3\), expected \(2, 2\)"):
+        exact_frontier(one, np.ones((2, 3)), [1.0, 1.0])
+    with pytest.raises(ValueError, match="predicted is empty"):
+        exact_frontier(np.ones((0, 2)), np.ones((0, 2)), [1.0, 1.0])
+    with pytest.raises(ValueError, match="actual must be finite"):
+        exact_frontier(one, one * np.nan, [1.0, 1.0])
+    with pytest.raises(ValueError, match="costs must not be negative"):
+        exact_frontier(one, one, [1.0, -1.0])
+    with pytest.raises(ValueError, match="exchange_rate must be a finite number"):
+        exact_frontier(one, one, [1.0, 1.0]).at(-1.0)
+    with pytest.raises(ValueError, match="must start at 0 and rise strictly"):
+        Frontier(np.array([1.0]), np.array([1.0]), np.array([1.0]), np.array([1.0]))
+    with pytest.raises(ValueError, match=r"frontier.reward has shape \(2,\), expected \(1,\)"):
+        Frontier(np.zeros(1), np.ones(1), np.ones(2), np.ones(1))
