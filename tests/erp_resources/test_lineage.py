@@ -1,0 +1,149 @@
+"""Lineage: a change makes stale exactly what was made from it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from erp_resources.lineage import STAGES, Partition, Stamp, fingerprint, partitions_of, states, upstream_of
+from erp_resources.pool import Pool, load_pool
+from erp_resources.warehouse import SCHEMAS
+
+POOL = """\
+name: demo
+prompts: {source: function, function: "corpus_of_lineage:prompts", per_category: 12, seed: 0}
+embedder: {backend: sentence_transformers, model: some/embedder}
+llms:
+  small: {backend: transformers, model: some/small, cost: 1}
+  large: {backend: transformers, model: some/large, cost: 3}
+reward_models:
+  taste: {backend: transformers, model: some/taste, input: chat}
+  other: {backend: transformers, model: some/other, input: chat}
+"""
+
+Stamps = Mapping[Partition, Stamp]
+
+
+def load(root: Path, old: str = "", new: str = "") -> Pool:
+    (root / "pools" / "demo.yaml").write_text(POOL.replace(old, new) if old else POOL)
+    return load_pool("demo", root)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "pools").mkdir()
+    (tmp_path / "corpus_of_lineage.py").write_text("def prompts(per_category, seed): ...\n")
+    return tmp_path
+
+
+def made(pool: Pool) -> dict[Partition, Stamp]:
+    """Stamps as if everything had just been materialised."""
+    stamps: dict[Partition, Stamp] = {}
+    for asset in STAGES:
+        columns = SCHEMAS[asset].names if asset in SCHEMAS else ["files"]
+        for partition in partitions_of(pool, asset):
+            content = {name: f"{partition}/{name}" for name in columns}
+            contents = {up: stamps[up].content for up in upstream_of(pool, partition)}
+            stamps[partition] = Stamp(fingerprint(pool, partition, contents), content)
+    return stamps
+
+
+def changed(pool: Pool, stamps: Stamps) -> dict[str, set[str]]:
+    """What is not up to date, by state."""
+    found: dict[str, set[str]] = {}
+    for partition, state in states(pool, stamps.get).items():
+        if state != "materialized":
+            found.setdefault(state, set()).add(f"{partition.asset}[{partition.key}]")
+    return found
+
+
+EVALUATIONS = {f"{asset}[{name}]" for asset in ("predictability", "frontiers", "router") for name in ("taste", "other")}
+CHAIN = ("rewards", "expected_rewards", "probes", "predicted_rewards")
+
+
+def test_nothing_is_stale_right_after_everything_was_made(root: Path) -> None:
+    pool = load(root)
+    assert changed(pool, made(pool)) == {}
+
+
+def test_another_model_behind_an_llm_makes_its_partitions_stale_and_what_is_made_from_them(root: Path) -> None:
+    stamps = made(load(root))
+    pool = load(root, "some/small", "some/smaller")
+    own = {f"{asset}[small|{name}]" for asset in CHAIN for name in ("taste", "other")}
+    assert changed(pool, stamps) == {"stale": {"generations[small]"} | own | EVALUATIONS | {"report[]"}}
+
+
+def test_a_new_llm_leaves_every_other_partition_of_the_pool_as_it_is(root: Path) -> None:
+    stamps = made(load(root))
+    pool = load(root, "reward_models:", "  third: {backend: transformers, model: some/third, cost: 2}\nreward_models:")
+    new = {f"{asset}[third|{name}]" for asset in CHAIN for name in ("taste", "other")}
+    assert changed(pool, stamps) == {"missing": {"generations[third]"} | new, "stale": EVALUATIONS | {"report[]"}}
+
+
+def test_a_new_reward_model_samples_nothing_again(root: Path) -> None:
+    stamps = made(load(root))
+    pool = load(root, "  other:", "  third: {backend: transformers, model: some/third, input: chat}\n  other:")
+    new = {f"{asset}[{llm}|third]" for asset in CHAIN for llm in ("small", "large")}
+    new |= {f"{asset}[third]" for asset in ("predictability", "frontiers", "router")}
+    assert changed(pool, stamps) == {"missing": new, "stale": {"report[]"}}
+
+
+def test_another_cost_touches_evaluations_alone(root: Path) -> None:
+    stamps = made(load(root))
+    pool = load(root, "cost: 3", "cost: 4")
+    routed = {name for name in EVALUATIONS if not name.startswith("predictability")}
+    assert changed(pool, stamps) == {"stale": routed | {"report[]"}}
+
+
+def test_a_changed_split_samples_and_embeds_nothing_again(root: Path) -> None:
+    pool = load(root)
+    stamps = made(pool)
+    prompts = Partition("prompts", "")
+    stamps[prompts] = Stamp(stamps[prompts].fingerprint, stamps[prompts].content | {"split": "another"})
+    stale = changed(pool, stamps)["stale"]
+    assert not any(name.startswith(("prompt_embeddings", "generations", "rewards", "expected_rewards")) for name in stale)
+    assert {name.split("[")[0] for name in stale} == {
+        "probes", "predicted_rewards", "predictability", "frontiers", "router", "report",
+    }  # fmt: skip
+
+
+def test_another_text_of_a_prompt_makes_generations_stale_and_another_answer_rewards_only(root: Path) -> None:
+    pool = load(root)
+    prompts = Partition("prompts", "")
+    for column, first in (("prompt", "generations[small]"), ("answer", "rewards[small|taste]")):
+        stamps = made(pool)
+        stamps[prompts] = Stamp(stamps[prompts].fingerprint, stamps[prompts].content | {column: "another"})
+        stale = changed(pool, stamps)["stale"]
+        assert first in stale
+        assert ("generations[small]" in stale) == (column == "prompt")
+
+
+def test_a_changed_function_behind_the_prompts_makes_them_stale(root: Path) -> None:
+    import importlib
+    import sys
+
+    stamps = made(load(root))
+    (root / "corpus_of_lineage.py").write_text("def prompts(per_category, seed): return None\n")
+    importlib.reload(sys.modules["corpus_of_lineage"])
+    assert "prompts[]" in changed(load(root), stamps)["stale"]
+
+
+def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> None:
+    pool = load(root)
+    assert upstream_of(pool, Partition("rewards", "small|taste")) == [
+        Partition("prompts", ""),
+        Partition("generations", "small"),
+    ]
+    assert upstream_of(pool, Partition("frontiers", "other")) == [
+        Partition("prompts", ""),
+        Partition("expected_rewards", "small|other"),
+        Partition("expected_rewards", "large|other"),
+        Partition("predicted_rewards", "small|other"),
+        Partition("predicted_rewards", "large|other"),
+    ]
+
+
+def test_every_column_that_a_stage_says_it_reads_is_in_the_schema() -> None:
+    for stage in STAGES.values():
+        for asset, columns in stage.upstream.items():
+            assert set(columns) <= set(SCHEMAS[asset].names)

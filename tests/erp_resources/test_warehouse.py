@@ -1,0 +1,241 @@
+"""The warehouse: what is written whole is read whole, whatever else happens meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from erp_resources.lineage import Partition
+from erp_resources.pool import Pool, load_pool
+from erp_resources.settings import UserError
+from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
+
+POOL = """\
+name: demo
+prompts: {source: function, function: "corpus:prompts", per_category: 12, seed: 0}
+embedder: {backend: sentence_transformers, model: some/embedder}
+llms:
+  small: {backend: transformers, model: some/small, cost: 1}
+  org/large: {backend: transformers, model: some/large, cost: 3}
+reward_models:
+  taste: {backend: transformers, model: some/taste, input: chat}
+"""
+SMALL = Partition("rewards", "small|taste")
+LARGE = Partition("rewards", "org/large|taste")
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    (tmp_path / "pools").mkdir()
+    (tmp_path / "pools" / "demo.yaml").write_text(POOL)
+    return load_pool("demo", tmp_path)
+
+
+@pytest.fixture
+def warehouse(pool: Pool) -> Warehouse:
+    return Warehouse(pool)
+
+
+def rewards(n: int, start: float = 0.0) -> pa.Table:
+    return pa.table(
+        {
+            "prompt_id": [f"p{i:03d}" for i in range(n)],
+            "sample": pa.array(np.zeros(n, dtype=np.int32)),
+            "reward": pa.array(np.arange(n, dtype=np.float32) + np.float32(start)),
+            "n": pa.array(np.ones(n, dtype=np.int32)),
+        }
+    )
+
+
+def test_a_table_comes_back_as_it_was_written_with_its_stamp(warehouse: Warehouse) -> None:
+    stamp = warehouse.write(LARGE, rewards(20_000), "made-from-this")
+    assert warehouse.read(LARGE).equals(rewards(20_000).cast(SCHEMAS["rewards"]))
+    assert warehouse.stamp(LARGE) == stamp
+    assert stamp.fingerprint == "made-from-this"
+    assert warehouse.place(LARGE).parts[-2:] == ("llm=org%2Flarge", "reward_model=taste")
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (rewards(3).drop_columns("n"), r"missing \['n'\]"),
+        (rewards(3).append_column("extra", pa.array([1, 2, 3])), r"unknown \['extra'\]"),
+        (rewards(3).set_column(2, "reward", pa.array([1, 2, 3])), "column 'reward' is int64 and must be float"),
+        (rewards(3).set_column(2, "reward", pa.array([1.0, None, 3.0], pa.float32())), "'reward' has 1 empty values"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_and_what_was_there_stays(
+    warehouse: Warehouse, broken: pa.Table, told: str
+) -> None:
+    warehouse.write(SMALL, rewards(5), "first")
+    with pytest.raises(UserError, match=told):
+        warehouse.write(SMALL, broken, "second")
+    assert warehouse.read(SMALL).num_rows == 5
+    assert warehouse.stamp(SMALL).fingerprint == "first"  # type: ignore[union-attr]
+
+
+def test_columns_are_stored_by_name_whatever_their_order(warehouse: Warehouse) -> None:
+    warehouse.write(SMALL, rewards(4).select(["n", "reward", "sample", "prompt_id"]), "f")
+    assert warehouse.read(SMALL).column_names == SCHEMAS["rewards"].names
+    assert warehouse.read(SMALL)["reward"].to_pylist() == [0, 1, 2, 3]
+
+
+def test_content_does_not_depend_on_chunks_and_differs_for_any_other_value(warehouse: Warehouse) -> None:
+    whole = warehouse.write(SMALL, rewards(100), "f").content
+    with warehouse.staging(SMALL, "f") as staging:
+        for index, start in enumerate(range(0, 100, 7)):
+            staging.write(index, rewards(100).slice(start, 7))
+        in_chunks = staging.commit(15).content
+    assert in_chunks == whole
+    other = warehouse.write(SMALL, rewards(100, start=1e-3), "f").content
+    assert {name for name in whole if whole[name] != other[name]} == {"reward"}
+
+
+def test_content_tells_moved_boundaries_between_texts_apart(warehouse: Warehouse) -> None:
+    def prompts(*ids: str) -> pa.Table:
+        return pa.table({name: list(ids) for name in SCHEMAS["prompts"].names})
+
+    partition = Partition("prompts", "")
+    assert warehouse.write(partition, prompts("ab", "c"), "f").content != warehouse.write(
+        partition, prompts("a", "bc"), "f"
+    ).content
+
+
+def test_chunks_of_a_killed_attempt_are_there_for_the_next_and_those_of_another_making_are_not(
+    warehouse: Warehouse,
+) -> None:
+    with warehouse.staging(SMALL, "now") as staging:
+        staging.write(0, rewards(3))
+    with warehouse.staging(SMALL, "now") as staging:
+        assert staging.has(0)
+        assert not staging.has(1)
+    with warehouse.staging(SMALL, "changed") as staging:
+        assert not staging.has(0)
+    with warehouse.staging(SMALL, "now") as staging:
+        assert not staging.has(0)
+
+
+def test_two_writers_of_one_partition_never_meet(warehouse: Warehouse) -> None:
+    with warehouse.staging(SMALL, "f"), pytest.raises(UserError, match="being written by another run"):
+        warehouse.write(SMALL, rewards(3), "f")
+
+
+def test_a_missing_partition_is_told_with_the_command_that_makes_it(warehouse: Warehouse) -> None:
+    with pytest.raises(UserError, match=r"rewards\[small\|taste\].*erp run --pool demo"):
+        warehouse.read(SMALL)
+
+
+def test_a_damaged_file_counts_as_not_there(warehouse: Warehouse) -> None:
+    warehouse.write(SMALL, rewards(3), "f")
+    (warehouse.place(SMALL) / "part.parquet").write_bytes(b"PAR1 not really PAR1")
+    assert warehouse.stamp(SMALL) is None
+
+
+def test_an_input_that_was_replaced_since_its_step_began_is_refused(warehouse: Warehouse) -> None:
+    warehouse.write(SMALL, rewards(3), "f")
+    read = Partitions(warehouse, [SMALL])
+    warehouse.write(SMALL, rewards(3), "g")
+    assert read.read(SMALL.key).num_rows == 3  # the same content may be made again
+    warehouse.write(SMALL, rewards(4), "g")
+    with pytest.raises(UserError, match="was replaced by another run"):
+        read.read(SMALL.key)
+
+
+def test_files_are_replaced_whole_and_stamped_last(warehouse: Warehouse) -> None:
+    partition = Partition("report", "")
+
+    def fails(folder: Path) -> None:
+        raise RuntimeError("in the middle")
+
+    warehouse.write_files(partition, lambda folder: (folder / "report.html").write_text("one"), "first")  # type: ignore[arg-type, return-value]
+    before = warehouse.stamp(partition)
+    with pytest.raises(RuntimeError):
+        warehouse.write_files(partition, fails, "second")
+    assert warehouse.stamp(partition) == before
+
+
+def test_any_duckdb_client_reads_the_tables_with_llm_and_reward_model_as_columns(warehouse: Warehouse, pool: Pool) -> None:
+    warehouse.write(SMALL, rewards(3), "f")
+    warehouse.write(LARGE, rewards(5), "f")
+    with duckdb.connect(pool.root / "warehouse" / "demo.duckdb", read_only=True) as client:
+        counted = client.execute("SELECT llm, reward_model, count(*) FROM rewards GROUP BY ALL ORDER BY 3").fetchall()
+    assert counted == [("small", "taste", 3), ("org/large", "taste", 5)]
+
+
+def test_names_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
+    (tmp_path / "pools").mkdir()
+    (tmp_path / "pools" / "demo.yaml").write_text(POOL.replace("small:", '"007":'))
+    warehouse = Warehouse(load_pool("demo", tmp_path))
+    warehouse.write(Partition("rewards", "007|taste"), rewards(3), "f")
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT DISTINCT llm FROM rewards").fetchall() == [("007",)]
+
+
+def test_a_client_that_holds_the_database_open_neither_blocks_a_writer_nor_sees_half_a_partition(
+    warehouse: Warehouse, pool: Pool
+) -> None:
+    warehouse.write(SMALL, rewards(1_000), "f")
+    writer = dedent(
+        """
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        from test_warehouse import SMALL, rewards
+        from erp_resources.pool import load_pool
+        from erp_resources.warehouse import Warehouse
+        warehouse = Warehouse(load_pool("demo", Path(sys.argv[1])))
+        for i in range(60):
+            warehouse.write(SMALL, rewards(1_000 if i % 2 else 2_000), str(i))
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", writer, str(pool.root), str(Path(__file__).parent)])
+    seen = set()
+    with duckdb.connect(pool.root / "warehouse" / "demo.duckdb", read_only=True) as client:
+        while process.poll() is None:
+            seen.add(client.execute("SELECT count(*), max(reward) FROM rewards").fetchall()[0])
+    assert process.returncode == 0
+    assert seen <= {(1_000, 999.0), (2_000, 1_999.0)}
+    assert len(seen) == 2
+
+
+def test_a_writer_that_is_killed_leaves_the_old_partition_and_its_chunks(warehouse: Warehouse, pool: Pool) -> None:
+    warehouse.write(SMALL, rewards(10), "old")
+    writer = dedent(
+        """
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        from test_warehouse import SMALL, rewards
+        from erp_resources.pool import load_pool
+        from erp_resources.warehouse import Warehouse
+        with Warehouse(load_pool("demo", Path(sys.argv[1]))).staging(SMALL, "new") as staging:
+            for index in range(100_000):
+                staging.write(index, rewards(5))
+                print(index, flush=True)
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", writer, str(pool.root), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while int(process.stdout.readline()) < 20:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert warehouse.stamp(SMALL).fingerprint == "old"  # type: ignore[union-attr]
+    assert warehouse.read(SMALL).num_rows == 10
+    with warehouse.staging(SMALL, "new") as staging:  # the lock died with its holder
+        done = next(index for index in range(100_000) if not staging.has(index))
+        assert done >= 20
+        assert all(staging.rows(index) == 5 for index in range(done))
+        staging.commit(done)
+    assert pq.read_metadata(warehouse.place(SMALL) / "part.parquet").num_rows == done * 5
