@@ -5,8 +5,8 @@ and categories, labels, hover texts, layout on wide and narrow pages. What to ke
 shown (`erp.metrics`, `erp.frontier`), files, and the page around the figures.
 
 Figures have no background and a grid and letters of medium contrast, legible on light and dark. A page that
-includes `PAGE_CSS` gives the letters its own text colour, and `fragment` lays a figure out anew when its place
-on the page is narrow.
+includes `PAGE_CSS` gives the letters its own text colour, and `fragment` lays a figure out anew when its
+place on the page is narrow.
 """
 
 import io
@@ -165,7 +165,7 @@ def predictability_table(
     longest = max(len(column) for column in columns)
     header, height = 14 + _LINE * lines, 34 * shape[0]
     tilted = 16 + 0.75 * _LETTER * longest
-    short = [_shortened(llm, 18) for llm in llms]
+    short = [_shortened(llm, 22) for llm in llms]
     _finish(
         figure,
         wide={
@@ -227,15 +227,16 @@ def expected_reward_scatter(
     if n_prompts > _MAX_PROMPTS:
         drawn = np.sort(np.random.default_rng(0).choice(n_prompts, _MAX_PROMPTS, replace=False))
     category_of = np.asarray(categories, dtype=object)
-    low, high = _padded(min(predicted.min(), actual.min()), max(predicted.max(), actual.max()), 0.03, 0.03)
+    x_range = _padded(predicted.min(), predicted.max(), 0.03, 0.03)
+    y_range = _padded(actual.min(), actual.max(), 0.03, 0.03)
+    ends = [max(x_range[0], y_range[0]), min(x_range[1], y_range[1])]
 
     figure = go.Figure()
     for panel in range(len(llms)):
         axes = {"xaxis": f"x{_suffix(panel)}", "yaxis": f"y{_suffix(panel)}"}
-        figure.add_scatter(
-            x=[low, high], y=[low, high], mode="lines", hoverinfo="skip", showlegend=False,
-            line={"color": INK, "width": 1, "dash": "dot"}, **axes,
-        )  # fmt: skip
+        if ends[0] < ends[1]:
+            line = {"color": INK, "width": 1, "dash": "dot"}
+            figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False, **axes)
         for i, category in enumerate(dict.fromkeys(categories)):
             colour, symbol = CATEGORIES[i % len(CATEGORIES)]
             rows = drawn[category_of[drawn] == category]
@@ -252,17 +253,11 @@ def expected_reward_scatter(
             )
     named = [(llm, describe(value)) for llm, value in zip(llms, explained, strict=True)]
     legend = [_spoken(category) for category in dict.fromkeys(categories)]
-    _finish(
-        figure,
-        wide=_panels(
-            [f"<b>{_shortened(llm, 28)}</b>  R² {value}" for llm, value in named], legend, 3, 300, 13
-        ),
-        narrow=_panels(
-            [f"<b>{_shortened(llm, 15)}</b> R² {value}" for llm, value in named], legend, 2, 200, 10
-        ),
-    )
-    figure.update_xaxes(range=[low, high], zeroline=False, nticks=6)
-    figure.update_yaxes(range=[low, high], zeroline=False, nticks=6)
+    wide = [f"<b>{_shortened(llm, 28)}</b>  R² {value}" for llm, value in named]
+    narrow = [f"<b>{_shortened(llm, 24)}</b><br>R² {value}" for llm, value in named]
+    _finish(figure, wide=_panels(wide, legend, 3, 300, 13), narrow=_panels(narrow, legend, 2, 200, 10))
+    figure.update_xaxes(range=x_range, zeroline=False, nticks=6)
+    figure.update_yaxes(range=y_range, zeroline=False, nticks=6)
     return figure
 
 
@@ -311,8 +306,7 @@ def frontier_figure(
             },
             name=style.label,
             legendgroup=policy,
-            hovertemplate="λ %{customdata[0]:.4g}<br>cost %{x:.4g}<br>regret %{y:.4f}"
-            "<br>reward %{customdata[1]:.4f}",
+            hovertemplate="λ %{customdata[0]:.4g}<br>cost %{x:.4g}<br>regret %{y:.4f}<br>reward %{customdata[1]:.4f}",
         )
         # The dearest end, also all there is to see of a frontier of one point.
         figure.add_scatter(
@@ -431,7 +425,7 @@ def frontier_png(
 
 
 def _finish(figure: go.Figure, wide: dict[str, Any], narrow: dict[str, Any]) -> None:
-    """The looks that all figures share, the wide layout as it is drawn first, and both for the page's script."""
+    """The looks that all figures share, the wide layout to begin with, and both for the page's script."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
@@ -456,7 +450,7 @@ def _finish(figure: go.Figure, wide: dict[str, Any], narrow: dict[str, Any]) -> 
 
 
 def _flat(layout: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested settings by their full names ("xaxis.title.font.size"), so that setting one keeps its neighbours."""
+    """Nested settings by full names ("xaxis.title.font.size"), so that setting one keeps its neighbours."""
     for key, value in layout.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
@@ -471,9 +465,9 @@ def _panels(
     count = len(titles)
     columns = min(columns, count)
     rows = -(-count // columns)
-    margin = {"l": 62, "r": 12, "t": 30 + _legend_height(legend, columns), "b": 54}
+    margin = {"l": 62, "r": 12, "t": 34 + _legend_height(legend, columns), "b": 54}
     height = rows * panel_height
-    gap_x, gap_y = 0.14 / columns, 48 / height if rows > 1 else 0.0
+    gap_x, gap_y = 0.14 / columns, 58 / height if rows > 1 else 0.0
     width = (1 - gap_x * (columns - 1)) / columns
     tall = (1 - gap_y * (rows - 1)) / rows
     font = {"size": size - 1}
@@ -492,7 +486,7 @@ def _panels(
     layout["annotations"] = [
         *(
             {
-                "text": title, "showarrow": False, "font": {"size": size},
+                "text": title, "align": "left", "showarrow": False, "font": {"size": size},
                 "xref": f"x{_suffix(panel)} domain", "x": 0, "xanchor": "left",
                 "yref": f"y{_suffix(panel)} domain", "y": 1, "yanchor": "bottom",
             }
@@ -500,19 +494,23 @@ def _panels(
         ),
         {**shared, "text": "predicted expected reward", "x": 0.5, "y": 0, "yanchor": "top", "yshift": -26},
         {
-            **shared, "text": "empirical expected reward", "x": 0, "y": 0.5, "xanchor": "right", "xshift": -34,
-            "textangle": -90,
+            **shared, "text": "empirical expected reward", "textangle": -90,
+            "x": 0, "y": 0.5, "xanchor": "right", "xshift": -34,
         },
     ]  # fmt: skip
     return layout
 
 
 def _legend_height(labels: Sequence[str], columns: int) -> float:
-    """What a legend above the panels takes, by their number in a row: its entries wrap into rows."""
-    width = {1: 340, 2: 340, 3: 620}[columns]
-    entry = 44 + max(len(label) for label in labels) * _LETTER
-    in_a_row = max(1, int(width // entry))
-    return 8 + 20.0 * -(-len(labels) // in_a_row)
+    """What a legend above the panels takes: its entries wrap at the width of a wide or a narrow page."""
+    available = 300.0 if columns < 3 else 600.0
+    rows, used = 1, 0.0
+    for label in labels:
+        entry = 44 + len(label) * _LETTER
+        if used and used + entry > available:
+            rows, used = rows + 1, 0.0
+        used += entry
+    return 8 + 29.0 * rows
 
 
 def _suffix(panel: int) -> str:
@@ -591,10 +589,8 @@ def _place_labels(
     Greedy, the most crowded points first: of the places around a point, nearest first, the one that covers
     least.
     """
-    points = {**fixed, POLICIES["random"].label: random}
-    centres = window.pixels(
-        [p.cost for p in points.values()], [p.regret for p in points.values()], width, height
-    )
+    points = [*fixed.items(), (POLICIES["random"].label, random)]
+    centres = window.pixels([p.cost for _, p in points], [p.regret for _, p in points], width, height)
     obstacles = [centres]
     for policy, kept in lines.items():
         cost, regret = frontiers[policy].cost[kept], frontiers[policy].regret[kept]
@@ -603,9 +599,9 @@ def _place_labels(
     crowd = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1)) < 60
     taken: list[tuple[Floats, Floats]] = []
     labels = []
-    names = list(points)
     for i in np.argsort(-crowd.sum(axis=1), kind="stable"):
-        text = _shortened(names[i], 32 if width > _NARROW else 20)
+        name, point = points[i]
+        text = _shortened(name, 32 if width > _NARROW else 24)
         half = np.array([len(text) * _LETTER, _LINE]) * size / 12 / 2
         occupied = np.concatenate(obstacles)
         best: tuple[float, _Label, Floats, Floats, Floats] | None = None
@@ -630,7 +626,6 @@ def _place_labels(
                     anchor: Literal["left", "center", "right"] = (
                         "left" if right > 0 else "right" if right < 0 else "center"
                     )
-                    point = points[names[i]]
                     dy = float(edge[1] + down * half[1])
                     label = _Label(text, point.cost, point.regret, float(edge[0]), dy, anchor, leader)
                     best = (penalty, label, low, high, line)

@@ -94,9 +94,7 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
         check_is_fitted(self)
         embeddings = finite("embeddings", embeddings, 2)
         if embeddings.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"embeddings have {embeddings.shape[1]} dimensions, the probes need {self.n_features_in_}"
-            )
+            raise ValueError(f"embeddings have {embeddings.shape[1]} dimensions, the probes need {self.n_features_in_}")
         return np.asarray(embeddings @ self.coefficients_.T + self.intercept_)
 
 

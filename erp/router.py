@@ -30,6 +30,7 @@ Embed = Callable[[Sequence[str]], NDArray[Any]]
 
 _FORMAT = 1
 _JSON = "router.json"
+_ATTEMPTS = 20
 _FRONTIER = ("exchange_rate", "cost", "reward", "regret")
 
 
@@ -195,18 +196,19 @@ class Router:
         another format, both naming the file.
         """
         folder = Path(folder)
-        content = None
-        while content is None:
+        for _ in range(_ATTEMPTS):
             description = _read_description(folder / _JSON)
             tensors_path = folder / description["tensors"]
             try:
                 content = tensors_path.read_bytes()
+                break
             except FileNotFoundError:
-                # A writer may have replaced both files since the description was read; else the file is lost.
-                if _read_description(folder / _JSON)["tensors"] == description["tensors"]:
-                    raise FileNotFoundError(
-                        f"{folder / _JSON} names {tensors_path.name}, which is missing: make the router again"
-                    ) from None
+                # A writer has replaced both files since the description was read, unless this goes on.
+                continue
+        else:
+            raise FileNotFoundError(
+                f"{folder / _JSON} names {tensors_path.name}, which is missing: make the router again"
+            )
         if tensors_path.name != f"tensors-{_content_hash(content)}.safetensors":
             raise ValueError(f"{tensors_path} is damaged (its hash is not its name): make the router again")
         tensors = safetensors.numpy.load(content)

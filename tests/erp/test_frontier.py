@@ -71,9 +71,7 @@ def test_real_numbers_equal_route_at_and_the_plain_argmax_beside_every_breakpoin
         frontier = exact_frontier(predicted, actual, costs)
         for k, exchange_rate in enumerate(frontier.exchange_rate):
             chosen = route(predicted, costs, exchange_rate)
-            point = Point(
-                mean_cost(costs, chosen), actual[np.arange(25), chosen].mean(), regret(actual, chosen).mean()
-            )
+            point = Point(mean_cost(costs, chosen), actual[np.arange(25), chosen].mean(), regret(actual, chosen).mean())
             assert frontier.at(exchange_rate) == pytest.approx(point, abs=1e-12)
             assert (frontier.cost[k], frontier.reward[k]) == pytest.approx(point[:2], abs=1e-12)
             for side in (np.nextafter(exchange_rate, 0), np.nextafter(exchange_rate, np.inf)):

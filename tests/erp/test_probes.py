@@ -67,8 +67,7 @@ def test_leave_one_out_equals_refitting(shape: tuple[int, int, int], beta: float
 def test_auto_is_the_least_leave_one_out_error_of_the_grid() -> None:
     embeddings, targets = problem(50, 20, 4)
     errors = [
-        np.square(RidgeProbes(beta).fit(embeddings, targets).leave_one_out_ - targets).mean(axis=0)
-        for beta in BETAS
+        np.square(RidgeProbes(beta).fit(embeddings, targets).leave_one_out_ - targets).mean(axis=0) for beta in BETAS
     ]
     chosen = RidgeProbes("auto").fit(embeddings, targets).beta_
     np.testing.assert_array_equal(chosen, BETAS[np.argmin(errors, axis=0)])

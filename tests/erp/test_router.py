@@ -109,9 +109,7 @@ def test_saving_again_leaves_the_two_files_of_the_new_router(tmp_path: Path) -> 
     np.testing.assert_array_equal(Router.load(tmp_path).coefficients, make(1).coefficients)
 
 
-def test_a_crash_at_any_step_of_saving_leaves_a_whole_router(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_at_any_step_of_saving_leaves_a_whole_router(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
 
@@ -220,9 +218,7 @@ def test_no_prompts_are_no_decisions() -> None:
 
 def test_mistakes_are_named() -> None:
     router = make()
-    with pytest.raises(
-        ValueError, match=r"shape \(2, 3\).*'playground/thorough' has probes for \(n, 4\).*tiny"
-    ):
+    with pytest.raises(ValueError, match=r"shape \(2, 3\).*'playground/thorough' has probes for \(n, 4\).*tiny"):
         router.route_embeddings(np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"shape \(1, 2\).*\(n, 4\)"):
         make(embed=lambda prompts: np.ones((len(prompts), 2))).route(["a"])
