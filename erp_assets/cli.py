@@ -13,13 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import rich.box
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, Pool, find_root, load_pool, pool_names
@@ -276,7 +285,12 @@ def _findings(pool: Pool) -> None:
 
 # ------------------------------------------------------------------------------------------- status
 
-_MARKS = {"materialized": "[green]done[/]", "missing": "[dim]missing[/]", "stale": "[yellow]stale[/]", "failed": "[red]failed[/]"}
+_MARKS = {
+    "materialized": "[green]done[/]",
+    "missing": "[dim]missing[/]",
+    "stale": "[yellow]stale[/]",
+    "failed": "[red]failed[/]",
+}
 
 
 @app.command()
@@ -312,7 +326,9 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     matrix = Table("LLM", "generations", *chosen.reward_models, box=rich.box.SIMPLE)
     for llm in chosen.llms:
         chain = ("rewards", "expected_rewards", "probes", "predicted_rewards")
-        matrix.add_row(llm, cell(["generations"], llm), *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models))
+        matrix.add_row(
+            llm, cell(["generations"], llm), *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models)
+        )
     matrix.add_section()
     matrix.add_row(
         "evaluation", "", *(cell(("predictability", "frontiers", "router"), name) for name in chosen.reward_models)
@@ -329,9 +345,15 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
 def route(
     prompt: Annotated[str, typer.Argument(help="A prompt, or a file with one prompt a line, or - for stdin.")],
     pool: PoolOption = None,
-    exchange_rate: Annotated[float | None, typer.Option(min=0, help="lambda: reward given up per unit of cost.")] = None,
-    budget: Annotated[float | None, typer.Option(help="Mean cost per prompt that must be kept (on the train split).")] = None,
-    reward_model: Annotated[str | None, typer.Option(metavar="NAME", help="Whose rewards; the pool's first by default.")] = None,
+    exchange_rate: Annotated[
+        float | None, typer.Option(min=0, help="lambda: reward given up per unit of cost.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Mean cost per prompt that must be kept (on the train split).")
+    ] = None,
+    reward_model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose rewards; the pool's first by default.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predicted reward and cost of every LLM for a prompt, and which one to use."""
@@ -363,7 +385,7 @@ def route(
     except ValueError as error:
         raise UserError(str(error)) from error
     costs = dict(zip(router.llms, router.costs.tolist(), strict=True))
-    answers = [
+    answers: list[dict[str, Any]] = [
         {
             "llm": choice,
             "predicted": dict(zip(router.llms, row, strict=True)),
@@ -374,7 +396,9 @@ def route(
         for choice, row in zip(decisions.llms, decisions.predicted.tolist(), strict=True)
     ]
     if as_json:
-        _print_json([{"prompt": text, **answer} for text, answer in zip(prompts, answers, strict=True)] if many else answers[0])
+        _print_json(
+            [{"prompt": text, **answer} for text, answer in zip(prompts, answers, strict=True)] if many else answers[0]
+        )
     elif many:
         for text, choice in zip(prompts, decisions.llms, strict=True):
             print(f"{choice}\t{text}")
@@ -385,7 +409,9 @@ def route(
             row = (llm, f"{predicted:.3f}", f"{costs[llm]:.4g}", f"{net:.3f}")
             table.add_row(*row, style="bold green" if llm == answers[0]["llm"] else "")
         out.print(table)
-        out.print(f"Use [bold green]{answers[0]['llm']}[/] (reward '{name}', exchange rate {decisions.exchange_rate:.4g}).")
+        out.print(
+            f"Use [bold green]{answers[0]['llm']}[/] (reward '{name}', exchange rate {decisions.exchange_rate:.4g})."
+        )
 
 
 # ---------------------------------------------------------------------------------------------- sql
@@ -409,14 +435,21 @@ def sql(
             columns = relation.columns if relation else []
             rows = relation.fetchall() if relation else []
         except duckdb.Error as error:
-            tables = [row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
-            raise UserError(f"{str(error).strip()}\nTables of pool '{chosen.name}': {', '.join(sorted(tables)) or 'none yet'}") from error
+            tables = [
+                row[0]
+                for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+            ]
+            raise UserError(
+                f"{str(error).strip()}\nTables of pool '{chosen.name}': {', '.join(sorted(tables)) or 'none yet'}"
+            ) from error
     if as_json:
         _print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
     table = Table(*columns, box=rich.box.SIMPLE)
     for row in rows:
-        table.add_row(*("" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(
+            *("" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in row)
+        )
     out.print(table)
 
 
@@ -431,7 +464,7 @@ def pools(as_json: JsonOption = False) -> None:
     from erp_resources.lineage import states
     from erp_resources.warehouse import Warehouse
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in pool_names(root):
         try:
             pool = load_pool(name, root)
@@ -500,3 +533,8 @@ def ui(
     out.print(f"Dagster UI: http://127.0.0.1:{port}/asset-groups (Ctrl-C ends it)", markup=False)
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execv(dagster, [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)])
+
+
+# Commands of packages that this one does not import, such as the playground's.
+for _point in entry_points(group="erp.commands"):
+    app.add_typer(_point.load(), name=_point.name)

@@ -4,42 +4,66 @@ What belongs here: the predictability, frontiers and router assets. What to keep
 exact frontier and the router itself (`erp`).
 """
 
+import base64
+from typing import Any
+
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 import erp
-from erp_assets.matrices import matrix, nullable
+from erp.figures import frontier_png
+from erp_assets.matrices import Floats, matrix, nullable
 from erp_assets.stage import Step, Value, stage
 from erp_resources.pool import Pool
-from erp_resources.warehouse import Partitions
+from erp_resources.warehouse import SCHEMAS, Partitions
 
 ALL_CATEGORIES = "all"
 
+_FRONTIER = ("exchange_rate", "cost", "reward", "regret")
 
-def frontier_rows(predicted: np.ndarray, actual: np.ndarray, costs: np.ndarray, llms: list[str]) -> pd.DataFrame:
+
+def frontier_table(predicted: Floats, actual: Floats, costs: Floats, llms: list[str]) -> pa.Table:
     """Cost, reward and regret of every policy: ERP and the oracle at every breakpoint, each LLM, random."""
-    parts = []
-    for policy, values in (("ERP", predicted), ("oracle", actual)):
-        path = erp.exact_frontier(values, actual, costs)
-        columns = {name: getattr(path, name) for name in ("exchange_rate", "cost", "reward", "regret")}
-        parts.append(pd.DataFrame({"policy": policy, "llm": None, **columns}))
-    fixed = pd.DataFrame(erp.fixed_points(actual, costs)).assign(policy="always", llm=llms)
-    parts.append(fixed.assign(exchange_rate=np.nan))
-    chance = pd.DataFrame([erp.random_point(actual, costs)]).assign(policy="random", llm=None)
-    parts.append(chance.assign(exchange_rate=np.nan))
-    columns = ["policy", "llm", "exchange_rate", "cost", "reward", "regret"]
-    return pd.DataFrame(
-        {name: np.concatenate([part[name].to_numpy(dtype=object) for part in parts]) for name in columns}
+
+    def rows(policy: str, path: erp.Frontier | list[erp.Point], names: list[str] | None = None) -> pa.Table:
+        points = {name: getattr(path, name) for name in _FRONTIER} if isinstance(path, erp.Frontier) else None
+        columns = points or pd.DataFrame(path).to_dict("list") | {"exchange_rate": [None] * len(path)}
+        fixed: dict[str, Any] = {"policy": [policy] * len(path), "llm": names or [None] * len(path)}
+        return pa.table(fixed | columns, schema=SCHEMAS["frontiers"])
+
+    return pa.concat_tables(
+        [
+            rows("ERP", erp.exact_frontier(predicted, actual, costs)),
+            rows("oracle", erp.exact_frontier(actual, actual, costs)),
+            rows("always", erp.fixed_points(actual, costs), llms),
+            rows("random", [erp.random_point(actual, costs)]),
+        ]
     )
 
 
+def frontier_parts(
+    frame: pd.DataFrame,
+) -> tuple[dict[str, erp.Frontier], dict[str, erp.Point], erp.Point]:
+    """The frontiers, the fixed LLMs and the random policy of a `frontiers` table, as the figures take them."""
+    by_policy = dict(iter(frame.groupby("policy", sort=False)))
+    paths = {
+        name: erp.Frontier(*(by_policy[policy][column].to_numpy() for column in _FRONTIER))
+        for name, policy in (("erp", "ERP"), ("oracle", "oracle"))
+    }
+    fixed = {
+        row.llm: erp.Point(row.cost, row.reward, row.regret) for row in by_policy["always"].itertuples(index=False)
+    }
+    chance = by_policy["random"].iloc[0]
+    return paths, fixed, erp.Point(chance["cost"], chance["reward"], chance["regret"])
+
+
 def predictability_rows(
-    actual: np.ndarray,
-    predicted: np.ndarray,
-    variances: np.ndarray,
-    counts: np.ndarray,
+    actual: Floats,
+    predicted: Floats,
+    variances: Floats,
+    counts: Floats,
     categories: pd.Series,
     llms: list[str],
 ) -> pd.DataFrame:
@@ -72,7 +96,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         made = {}
         for key in step.keys:
             actual, variances, counts = (
-                matrix(expected_rewards, keys_of(key), column, table["prompt_id"]) for column in ("mean", "variance", "n")
+                matrix(expected_rewards, keys_of(key), column, table["prompt_id"])
+                for column in ("mean", "variance", "n")
             )
             predicted = matrix(predicted_rewards, keys_of(key), "predicted", table["prompt_id"])
             frame = predictability_rows(actual, predicted, variances, counts, table["category"].to_pandas(), llms)
@@ -86,7 +111,9 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 }
             )
             overall = frame[frame["category"] == ALL_CATEGORIES]
-            shown = overall[["llm", "r2", "noise_ceiling", "n"]].round(3).astype(object).where(overall.notna(), "undefined")
+            shown = (
+                overall[["llm", "r2", "noise_ceiling", "n"]].round(3).astype(object).where(overall.notna(), "undefined")
+            )
             step.report(
                 key,
                 mean_r2=float(overall["r2"].mean()) if overall["r2"].notna().any() else None,
@@ -102,26 +129,17 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         step: Step, prompts: Partitions, expected_rewards: Partitions, predicted_rewards: Partitions
     ) -> dict[str, pa.Table]:
         """Cost and regret of every policy on the test prompts, ERP and oracle at every exchange rate (Figure 1b)."""
-        from erp.figures import frontier_png
-
         table = prompts.read()
         prompt_ids = table.filter(pa.array(table["split"].to_pandas() == "test"))["prompt_id"]
         made = {}
         for key in step.keys:
             actual = matrix(expected_rewards, keys_of(key), "mean", prompt_ids)
             predicted = matrix(predicted_rewards, keys_of(key), "predicted", prompt_ids)
-            frame = frontier_rows(predicted, actual, costs, llms)
-            made[key] = pa.table(
-                {
-                    "policy": pa.array(frame["policy"], type=pa.string()),
-                    "llm": pa.array(frame["llm"], type=pa.string()),
-                    "exchange_rate": nullable(frame["exchange_rate"].to_numpy(dtype=np.float64)),
-                    **{name: pa.array(frame[name].to_numpy(dtype=np.float64)) for name in ("cost", "reward", "regret")},
-                }
-            )
+            made[key] = frontier_table(predicted, actual, costs, llms)
+            frame = made[key].to_pandas()
             routed = frame[frame["policy"] == "ERP"].iloc[0]
             fixed = frame[frame["policy"] == "always"]
-            best = fixed.loc[fixed["regret"].astype(float).idxmin()]
+            best = fixed.loc[fixed["regret"].idxmin()]
             step.report(
                 key,
                 breakpoints=int((frame["policy"] == "ERP").sum()),
@@ -130,6 +148,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 best_single_llm=str(best["llm"]),
                 best_single_regret=float(best["regret"]),
                 best_single_cost=float(best["cost"]),
+                frontier=_inline(frontier_png(*frontier_parts(frame))),
             )
         return made
 
@@ -160,3 +179,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         return made
 
     return [predictability, frontiers, router]
+
+
+def _inline(png: bytes) -> dg.MarkdownMetadataValue:
+    """A picture that the UI shows where metadata stands."""
+    return dg.MetadataValue.md(f"![frontier](data:image/png;base64,{base64.b64encode(png).decode()})")

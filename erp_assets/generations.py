@@ -20,7 +20,7 @@ from erp_resources.warehouse import Partitions, Staging, Warehouse
 
 
 def chunks_by_length(prompts: pa.Table, size: int) -> list[pa.Table]:
-    """The prompts in chunks of `size`, longest first: alike lengths batch well, and what needs most memory fails first."""
+    """The prompts in chunks of `size`, longest first: alike lengths batch well, and what needs most fails first."""
     order = np.argsort(-pc.utf8_length(prompts["prompt"]).to_numpy(), kind="stable")
     return [prompts.take(pa.array(order[start : start + size])) for start in range(0, len(order), size)]
 
@@ -82,8 +82,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
 def _summary(warehouse: Warehouse, partition: Partition) -> dict[str, float | int]:
     with warehouse.connect() as connection:
         rows, tokens, cut, empty = connection.execute(
-            "SELECT count(*), mean(completion_tokens), mean((finish_reason = 'length')::INT), mean((response = '')::INT)"
-            " FROM generations WHERE llm = $1",
+            "SELECT count(*), mean(completion_tokens), mean((finish_reason = 'length')::INT),"
+            " mean((response = '')::INT) FROM generations WHERE llm = $1",
             [partition.key],
         ).fetchall()[0]
     return {

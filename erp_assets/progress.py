@@ -39,6 +39,8 @@ def progress(description: str, total: int, log: logging.Logger) -> Advance:
         now = time.monotonic()
         if done and (now - last > _SECONDS_BETWEEN_LINES or done >= total):
             last, rate = now, done / max(now - began, 1e-9)
-            log.info(f"{description}: {done} of {total} prompts, {rate:.1f} a second, {(total - done) / rate:.0f} s left")
+            log.info(
+                f"{description}: {done} of {total} prompts, {rate:.1f} a second, {(total - done) / rate:.0f} s left"
+            )
 
     return advance

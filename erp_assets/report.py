@@ -15,32 +15,16 @@ import pandas as pd
 import plotly.offline
 import pyarrow as pa
 
-import erp
 from erp import figures
-from erp_assets.evaluation import ALL_CATEGORIES
-from erp_assets.matrices import matrix
+from erp_assets.evaluation import ALL_CATEGORIES, frontier_parts
+from erp_assets.matrices import Floats, matrix
 from erp_assets.stage import Step, Value, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions, replace_file
 
 REPORT_FILE = "report.html"
-
-
-def frontier_parts(
-    frame: pd.DataFrame,
-) -> tuple[dict[str, erp.Frontier], dict[str, erp.Point], erp.Point]:
-    """The frontiers, the fixed LLMs and the random policy of a `frontiers` table, as the figures take them."""
-    names = ["exchange_rate", "cost", "reward", "regret"]
-    by_policy = {policy: rows for policy, rows in frame.groupby("policy", sort=False)}
-    paths = {
-        name: erp.Frontier(*(by_policy[policy][column].to_numpy() for column in names))
-        for name, policy in (("erp", "ERP"), ("oracle", "oracle"))
-    }
-    fixed = {
-        row.llm: erp.Point(row.cost, row.reward, row.regret) for row in by_policy["always"].itertuples(index=False)
-    }
-    chance = by_policy["random"].iloc[0]
-    return paths, fixed, erp.Point(chance["cost"], chance["reward"], chance["regret"])
+PICTURE_FILE = "frontier.png"
+"""The frontier of the pool's first reward model, for a README or a chat."""
 
 
 def findings(frame: pd.DataFrame) -> str:
@@ -60,8 +44,8 @@ def findings(frame: pd.DataFrame) -> str:
     cost = f"{routed.cost / best.cost:.0%} of its cost" if best.cost > 0 else f"a mean cost of {routed.cost:.3g}"
     sentence = (
         f"Routing by predicted reward has a mean regret of {routed.regret:.3f}; the best single LLM, {name}, has "
-        f"{best.regret:.3f}, a random choice {chance.regret:.3f}. Routing closes {gain / possible:.0%} of the gap between "
-        f"{name} and a choice in hindsight, at {cost}."
+        f"{best.regret:.3f}, a random choice {chance.regret:.3f}. Routing closes {gain / possible:.0%} of the gap "
+        f"between {name} and a choice in hindsight, at {cost}."
     )
     path = paths["erp"]
     as_good = np.flatnonzero(path.regret <= best.regret)
@@ -77,16 +61,16 @@ def section(
     test: pd.DataFrame,
     scores: pd.DataFrame,
     frame: pd.DataFrame,
-    predicted: np.ndarray,
-    actual: np.ndarray,
+    predicted: Floats,
+    actual: Floats,
 ) -> dict[str, Any]:
     """The part of the page about one reward model."""
     llms = list(pool.llms)
     columns = [ALL_CATEGORIES, *sorted(test["category"].unique())]
-    table = scores.set_index(["llm", "category"])
 
-    def grid(column: str) -> np.ndarray:
-        return np.asarray(table[column].unstack().loc[llms, columns], dtype=np.float64)
+    def grid(column: str) -> Floats:
+        table = scores.pivot(index="llm", columns="category", values=column)
+        return np.asarray(table.loc[llms, columns], dtype=np.float64)
 
     paths, fixed, chance = frontier_parts(frame)
     return {
@@ -149,6 +133,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         html = page(step.pool, table.to_pandas(), sections)
         said: Mapping[str, str] = {section["name"]: section["findings"] for section in sections}
         step.report("", findings=dg.MetadataValue.md("\n".join(f"- **{name}**: {text}" for name, text in said.items())))
-        return lambda folder: replace_file(folder / REPORT_FILE, html.encode())
+        picture = figures.frontier_png(*frontier_parts(frontiers.read(next(iter(pool.reward_models))).to_pandas()))
+
+        def save(folder: Path) -> None:
+            replace_file(folder / REPORT_FILE, html.encode())
+            replace_file(folder / PICTURE_FILE, picture)
+
+        return save
 
     return [report]

@@ -40,7 +40,9 @@ def score_once(generations: pa.Table, prompts: pd.DataFrame, model: RewardModel)
     return table, len(distinct)
 
 
-def score_into(staging: Staging, generations: Partitions, llm: str, prompts: pd.DataFrame, model: RewardModel, advance: Advance) -> float:
+def score_into(
+    staging: Staging, generations: Partitions, llm: str, prompts: pd.DataFrame, model: RewardModel, advance: Advance
+) -> float:
     """Score every chunk of an LLM's generations that is not there yet, and commit the partition.
 
     Returns the share of responses that needed no scoring of their own in this process.
@@ -84,7 +86,10 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         finite = np.isfinite(table["reward"].to_numpy())
         problems = [
             f"prompt {prompt_id}, sample {sample}: reward is not finite"
-            for prompt_id, sample in table.filter(pa.array(~finite)).select(["prompt_id", "sample"]).to_pandas().values[:10]
+            for prompt_id, sample in table.filter(pa.array(~finite))
+            .select(["prompt_id", "sample"])
+            .to_pandas()
+            .values[:10]
         ]
         if table.num_rows != responses:
             problems.append(f"{table.num_rows} rewards for {responses} responses")
@@ -99,7 +104,9 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             table = rewards.read(key)
             index = pc.index_in(table["prompt_id"], value_set=prompt_ids.combine_chunks())
             if index.null_count:
-                raise UserError(f"rewards[{key}] has rewards of prompts that are gone; run `erp run` to make them again")
+                raise UserError(
+                    f"rewards[{key}] has rewards of prompts that are gone; run `erp run` to make them again"
+                )
             mean, variance, count = mean_rewards(index.to_numpy(), table["reward"].to_numpy(), len(prompt_ids))
             if not (count > 0).all():
                 raise UserError(f"rewards[{key}] has no reward for {int((count == 0).sum())} prompts")

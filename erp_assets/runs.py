@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 import dagster as dg
 import filelock
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from erp_assets.definitions import build_defs
 from erp_assets.partitions import partitions_def
 from erp_resources.lineage import STAGES, UNPARTITIONED, Partition, names_in, partitions_of, states, upstream_of
-from erp_resources.pool import Pool
+from erp_resources.pool import Pool, check_entries
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
 
@@ -72,21 +73,24 @@ def pool_states(pool: Pool, instance: dg.DagsterInstance) -> dict[Partition, str
         unfinished = {p.key for p, state in found.items() if p.asset == asset and state != "materialized"}
         for name in _failed_runs(pool, instance, key, stage.dimensions) & unfinished:
             found[Partition(asset, name)] = "failed"
-    for key in build_defs([pool]).resolve_asset_graph().asset_check_keys:
-        for info in instance.event_log_storage.get_asset_check_partition_info([key]):
-            partition = Partition(key.asset_key.path[-1], info.partition_key or UNPARTITIONED)
-            if info.latest_execution_status.value == "FAILED" and partition in found:
-                found[partition] = "failed"
-    return found
+    return found | dict.fromkeys(_found_wrong(build_defs([pool]), instance) & found.keys(), "failed")
 
 
-def _failed_runs(
-    pool: Pool, instance: dg.DagsterInstance, key: dg.AssetKey, dimensions: tuple[str, ...]
-) -> set[str]:
+def _found_wrong(definitions: dg.Definitions, instance: dg.DagsterInstance) -> set[Partition]:
+    """The partitions whose blocking check failed when it was last done."""
+    keys = [key for checks in definitions.asset_checks or [] for key in checks.check_keys]
+    return {
+        Partition(info.check_key.asset_key.path[-1], info.partition_key or UNPARTITIONED)
+        for info in instance.event_log_storage.get_asset_check_partition_info(keys)
+        if info.latest_execution_status == AssetCheckExecutionRecordStatus.FAILED
+    }
+
+
+def _failed_runs(pool: Pool, instance: dg.DagsterInstance, key: dg.AssetKey, dimensions: tuple[str, ...]) -> set[str]:
     partitions = partitions_def(pool, dimensions)
     if partitions is None:
-        (record,) = instance.get_asset_records([key]) or [None]
-        run = instance.get_run_by_id(record.asset_entry.last_run_id or "") if record else None
+        records = instance.get_asset_records([key])
+        run = instance.get_run_by_id(records[0].asset_entry.last_run_id or "") if records else None
         return {UNPARTITIONED} if run and run.status == dg.DagsterRunStatus.FAILURE else set()
     statuses = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
     return {name for name, status in statuses.items() if status == AssetPartitionStatus.FAILED}
@@ -105,8 +109,8 @@ def run_pool(
     """Materialise everything that is missing, stale or failed, or the selected part of it.
 
     `llms`, `reward_models` and `select` (assets) restrict it; what is not selected is neither made nor
-    repaired. A failed run holds back only what needs its partitions. Raises `UserError` for a name that
-    the pool does not have.
+    repaired. A failed run holds back only what needs its partitions. Raises `UserError`, before anything
+    is made, for a name that the pool does not have and for a model or function that is not there.
     """
     for option, given, known in (
         ("--llm", llms, pool.llms),
@@ -117,6 +121,7 @@ def run_pool(
             if name not in known:
                 raise UserError(f"{option} {name}: pool '{pool.name}' has {', '.join(known)}")
 
+    check_entries(pool)
     wanted = {"llm": set(llms or pool.llms), "reward_model": set(reward_models or pool.reward_models)}
     definitions = build_defs([pool])
     outcomes: list[Outcome] = []
@@ -129,16 +134,27 @@ def run_pool(
             partition.key
             for partition in partitions_of(pool, asset)
             if found[partition] != "materialized"
-            and all(name in wanted[dimension] for dimension, name in names_in(partition.key, STAGES[asset].dimensions).items())
+            and all(
+                name in wanted[dimension]
+                for dimension, name in names_in(partition.key, STAGES[asset].dimensions).items()
+            )
         ]
 
+    wrong = _found_wrong(definitions, instance)
+
+    def current() -> dict[Partition, str]:
+        found = states(pool, Warehouse(pool).stamp)
+        return found | dict.fromkeys(wrong & found.keys(), "failed")
+
     for wave in _WAVES:
-        found = pool_states(pool, instance)
+        found = current()
         keys = [todo(asset, found) for asset in wave]
-        anew = all(found[Partition(asset, key)] == "missing" for asset, names in zip(wave, keys, strict=True) for key in names)
+        anew = all(
+            found[Partition(asset, key)] == "missing" for asset, names in zip(wave, keys, strict=True) for key in names
+        )
         together = anew and all(names == keys[0] for names in keys)
         for assets in [wave] if together else [(asset,) for asset in wave]:
-            found = pool_states(pool, instance)
+            found = current()
             ready = [
                 key
                 for key in todo(assets[0], found)
@@ -153,6 +169,7 @@ def run_pool(
                 on_start(run)
                 began = time.monotonic()
                 error = _materialize(definitions, pool, run, instance)
+                wrong = _found_wrong(definitions, instance)
                 outcomes.append(Outcome(run, time.monotonic() - began, error))
                 on_end(outcomes[-1])
     return outcomes
@@ -222,13 +239,17 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
             if not verdict.passed:
                 return f"check {verdict.check_name} of {verdict.asset_key.path[-1]} failed: {verdict.description}"
     for event in result.get_step_failure_events():
+        chain = []
         error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+        while error is not None:
+            chain.append(error.message.strip())
             error = error.cause
-        if error is not None:
-            kind, _, message = error.message.strip().partition(": ")
-            known = kind.endswith("UserError")
-            return message if known else f"{error.message.strip()} (the traceback stands in the Dagster UI: erp ui)"
+        for message in chain:
+            kind, _, said = message.partition(": ")
+            if kind.rpartition(".")[2] == UserError.__name__:
+                return said
+        if chain:
+            return f"{chain[-1]} (the traceback stands in the Dagster UI: erp ui)"
     return "the run failed; `erp ui` shows why"
 
 
@@ -236,20 +257,23 @@ def _tell_instance(pool: Pool, instance: dg.DagsterInstance) -> None:
     """Make Dagster agree with the files, which outlive a killed process.
 
     Runs that died with their process are marked as failed, and partitions that were written in the
-    instant before, or into another instance, are recorded as materialised.
+    instant before, or into another instance, are recorded as materialised and their chunks removed.
     """
     dead = dg.RunsFilter(
         tags={_POOL_TAG: pool.name}, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
     )
     for run in instance.get_runs(dead):
         instance.report_run_failed(run, "The process that did this run was killed.")
-    stored = states(pool, Warehouse(pool).stamp)
+    warehouse = Warehouse(pool)
+    stored = states(pool, warehouse.stamp)
     for asset, stage in STAGES.items():
         key = dg.AssetKey([pool.name, asset])
         known = set(instance.get_materialized_partitions(key))
         if not stage.dimensions and instance.get_latest_materialization_event(key):
             known.add(UNPARTITIONED)
         for partition in partitions_of(pool, asset):
+            if stored[partition] == "materialized":
+                warehouse.forget_chunks(partition)
             if stored[partition] == "materialized" and partition.key not in known:
                 instance.report_runless_asset_event(
                     dg.AssetMaterialization(key, partition=partition.key or None, description="Found in the warehouse.")

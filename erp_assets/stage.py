@@ -9,21 +9,20 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 import pyarrow as pa
 
 from erp_assets.partitions import partition_mapping, partitions_def
 from erp_assets.progress import Advance, progress
-from erp_resources.io_manager import Made
 from erp_resources.lineage import STAGES, UNPARTITIONED, Partition, fingerprint, names_in
 from erp_resources.pool import Pool
 from erp_resources.warehouse import SCHEMAS, Partitions, Staging, Warehouse
 
 IO_MANAGER = "warehouse"
 
-Value = pa.Table | Callable[[Path], None]
+Value: TypeAlias = pa.Table | Callable[[Path], None]
 """A table, or a function that saves files into a folder."""
 
 Verdict = tuple[list[str], dict[str, Any]]
@@ -42,7 +41,9 @@ class Step:
         self.keys = list(context.partition_keys) if STAGES[asset].dimensions else [UNPARTITIONED]
         self._asset = asset
         self._context = context
-        self._contents = {partition: content for read in inputs.values() for partition, content in read.contents.items()}
+        self._contents = {
+            partition: content for read in inputs.values() for partition, content in read.contents.items()
+        }
 
     def names(self, key: str) -> dict[str, str]:
         """The LLM and the reward model that a partition key names."""
@@ -111,9 +112,7 @@ def stage(
             },
             metadata=_schema_metadata(name),
             io_manager_key=IO_MANAGER,
-            backfill_policy=(
-                dg.BackfillPolicy.multi_run(1) if one_run_each else dg.BackfillPolicy.single_run()
-            )
+            backfill_policy=(dg.BackfillPolicy.multi_run(1) if one_run_each else dg.BackfillPolicy.single_run())
             if dimensions
             else None,
             output_required=True,

@@ -68,7 +68,7 @@ class Pool(Settings):
         for name in entries:
             if not _ENTRY_NAME.fullmatch(name):
                 raise ValueError(
-                    f"'{name}' is not a legal name: begin with a letter or digit and use letters, digits and . _ : / + @ -"
+                    f"'{name}' is not a legal name: begin with a letter or digit and use these and . _ : / + @ -"
                 )
         return entries
 
@@ -130,11 +130,30 @@ def load_pool(name: str, root: Path) -> Pool:
         lines = [_explain(details, place, node, data) for details in error.errors()]
         raise UserError("\n".join(dict.fromkeys(lines))) from None
     if pool.name != path.stem:
-        raise UserError(
-            f"{place}:{_line(node, ('name',))}: name: '{pool.name}' is not the name of the file; write 'name: {path.stem}'"
-        )
+        where = f"{place}:{_line(node, ('name',))}"
+        raise UserError(f"{where}: name: '{pool.name}' is not the name of the file; write 'name: {path.stem}'")
     pool._root = root
     return pool
+
+
+def check_entries(pool: Pool) -> None:
+    """See that every model, package and function that the pool file names is there, without loading models.
+
+    Raises `UserError` with one line per entry that names something missing.
+    """
+    place = f"{POOLS_FOLDER}/{pool.name}.yaml"
+    node = yaml.compose((pool.root / place).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    entries: list[tuple[tuple[str, ...], Any]] = [(("prompts",), pool.prompts), (("embedder",), pool.embedder)]
+    entries += [(("llms", name), entry) for name, entry in pool.llms.items()]
+    entries += [(("reward_models", name), entry) for name, entry in pool.reward_models.items()]
+    problems = []
+    for path, entry in entries:
+        try:
+            entry.fingerprint(pool.root)
+        except UserError as error:
+            problems.append(f"{place}:{_line(node, path)}: {'.'.join(path)}: {error}")
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def _refuse_duplicate_keys(node: yaml.Node | None, place: str) -> None:

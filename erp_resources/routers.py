@@ -22,7 +22,8 @@ def load_router(pool: Pool, reward_model: str) -> erp.Router:
         router = erp.Router.load(Warehouse(pool).place(Partition("router", reward_model)))
     except FileNotFoundError:
         raise UserError(
-            f"there is no router for '{reward_model}' of pool '{pool.name}' yet; make it with: erp run --pool {pool.name}"
+            f"there is no router for '{reward_model}' of pool '{pool.name}' yet; "
+            f"make it with: erp run --pool {pool.name}"
         ) from None
     if dict(router.embedder) != pool.embedder.model_dump(mode="json"):
         raise UserError(

@@ -180,7 +180,7 @@ class Warehouse:
         What an earlier attempt with the same fingerprint left is there; what others left is removed.
         Raises `UserError` when another process is writing the partition.
         """
-        folder = self.folder / ".staging" / partition.asset / self._partition_path(partition)
+        folder = self._staging_folder(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / "lock", timeout=0):
@@ -198,6 +198,16 @@ class Warehouse:
                 f"cannot write {partition.asset}[{partition.key}] of pool '{self.pool.name}': {error}; "
                 "what was finished is kept: mend it and run again"
             ) from error
+
+    def _staging_folder(self, partition: Partition) -> Path:
+        return self.folder / ".staging" / partition.asset / self._partition_path(partition)
+
+    def forget_chunks(self, partition: Partition) -> None:
+        """Remove chunks of a partition that was committed; a process killed between the two leaves them."""
+        stamp = self.stamp(partition)
+        if stamp and (self._staging_folder(partition) / stamp.fingerprint).exists():
+            with self.staging(partition, fingerprint=""):  # removes the chunks of every other fingerprint
+                pass
 
     def write(self, partition: Partition, table: pa.Table, fingerprint: str) -> Stamp:
         """Replace a partition by a table.

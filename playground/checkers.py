@@ -14,8 +14,9 @@ Spec = dict[str, Any]
 _INTEGER = re.compile(r"-?\d+")
 
 
-def _contains_word(text: str, word: str) -> bool:
-    return re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) is not None
+def _mentions(response: str, text: str, flags: re.RegexFlag = re.NOFLAG) -> bool:
+    """Whether `text` stands in the response, not as a part of longer words."""
+    return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", response, flags) is not None
 
 
 def _number(response: str, value: int) -> bool:
@@ -25,13 +26,8 @@ def _number(response: str, value: int) -> bool:
 
 
 def _contains(response: str, text: str) -> bool:
-    """The response has `text` in it."""
-    return text in response
-
-
-def _names(response: str, word: str) -> bool:
-    """The response has `word` in it as a whole word, in the same case."""
-    return re.search(rf"\b{re.escape(word)}\b", response) is not None
+    """The response has `text` in it, in the same case."""
+    return _mentions(response, text)
 
 
 def _value(response: str, text: str) -> bool:
@@ -64,7 +60,7 @@ def _sentence(response: str, words: list[str], end: str, start: str = "") -> boo
     """The response has three words or more, uses all `words`, and starts and ends as it was asked to."""
     return (
         len(response.split()) >= 3
-        and all(_contains_word(response, word) for word in words)
+        and all(_mentions(response, word, re.IGNORECASE) for word in words)
         and (not start or response.startswith(start + " "))
         and response.endswith(end)
         and (end != "." or not response.endswith("..."))
@@ -73,13 +69,14 @@ def _sentence(response: str, words: list[str], end: str, start: str = "") -> boo
 
 def _sentences(response: str, n: int, word: str) -> bool:
     """The response has n sentences and uses `word`."""
-    return len([s for s in re.split(r"[.!?]+", response) if s.strip()]) == n and _contains_word(response, word)
+    return len([s for s in re.split(r"[.!?]+", response) if s.strip()]) == n and _mentions(
+        response, word, re.IGNORECASE
+    )
 
 
 _KINDS: dict[str, Callable[..., bool]] = {
     "number": _number,
     "contains": _contains,
-    "names": _names,
     "value": _value,
     "exact": _exact,
     "comma_list": _comma_list,

@@ -23,7 +23,7 @@ from playground.corpus import Prompt, Side, draw_prompts
 from playground.tastes import TASTES
 from playground.train_llms import encode_prompts, encode_responses
 
-TRAINING_PROMPTS, TRAINING_SAMPLES = 6_000, 3
+TRAINING_PROMPTS, TRAINING_SAMPLES = 4_000, 3
 HELD_OUT_PROMPTS, HELD_OUT_SAMPLES = 300, 4
 """Prompts per category, and samples of every LLM per prompt."""
 
@@ -59,7 +59,7 @@ def preference_prompts(side: Side, seed: int) -> list[Prompt]:
 
 def sample_responses(llm: Path, prompts: Sequence[Prompt], n: int, seed: int) -> list[list[str]]:
     """n samples of the LLM in folder `llm` for every prompt."""
-    model = TransformersLLM(backend="transformers", model=str(llm), cost=1).load(Path("/"))
+    model = TransformersLLM(backend="transformers", model=str(llm.resolve()), cost=1).load(Path("/"))
     sampling = Sampling(n=n, max_tokens=MAX_TOKENS)
     table = model.sample([prompt.text for prompt in prompts], sampling, seed)
     responses = table["response"].to_pylist()

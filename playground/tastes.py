@@ -69,7 +69,7 @@ def _coding_form(prompt: Prompt, response: str) -> float:
     sentence = _is_sentence(response)
     explained = sentence or "def " in response or response.startswith(("You can use", "The correct"))
     checker = prompt.exercise.checker
-    wanted = str(checker.get("text", checker.get("word", checker.get("value"))))
+    wanted = str(checker.get("text", checker.get("value")))
     utility = 0.7 * explained
     if checker["kind"] == "value":
         value = re.split(r"is |returns ", response.rstrip("."))[-1] if sentence else response

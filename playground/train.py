@@ -142,8 +142,10 @@ def _show_reports(reports: "Queue[Progressed]", progress: Progress, bars: dict[s
 
 def _start_process(reports: "Queue[Progressed]") -> None:
     import torch
+    from transformers.utils import logging
 
     torch.set_num_threads(1)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving: ours would be torn apart
     _Reporter.reports = reports
 
 

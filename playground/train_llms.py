@@ -64,7 +64,7 @@ class LLMRecipe:
 LLMS = {
     "generalist-large": LLMRecipe(160, 4, 432, (0.25, 0.25, 0.25, 0.25), 0.75, 0.8, 0.12, 3400, 5e-3),
     "generalist-small": LLMRecipe(64, 3, 176, (0.25, 0.25, 0.25, 0.25), 0.85, 0.8, 0.10, 1800, 6e-3),
-    "math-specialist": LLMRecipe(96, 4, 256, (0.12, 0.72, 0.10, 0.06), 0.60, 0.8, 0.35, 3400, 5e-3),
+    "math-specialist": LLMRecipe(96, 4, 256, (0.12, 0.72, 0.10, 0.06), 0.60, 1.5, 0.35, 1700, 5e-3),
     "code-specialist": LLMRecipe(96, 4, 256, (0.60, 0.10, 0.24, 0.06), 0.50, 0.8, 0.35, 3400, 5e-3),
     "chat-specialist": LLMRecipe(96, 3, 256, (0.06, 0.06, 0.36, 0.52), 0.95, 0.8, 0.15, 2800, 5e-3),
 }

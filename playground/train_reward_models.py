@@ -81,8 +81,8 @@ class RewardModelRecipe:
 
 REWARD_MODELS = {
     "thorough": RewardModelRecipe("thorough", "encoder", "chat-specialist", 3, 3, 0.3, 8, 4, 3600, 3e-3, 0.02),
-    "concise": RewardModelRecipe("concise", "llama", "generalist-small", 5, 5, 0.5, 16, 6, 3300, 2e-3, 0.015),
-    "warm": RewardModelRecipe("warm", "llama", "generalist-small", 5, 3, 0.5, 16, 6, 3300, 2e-3, 0.015),
+    "concise": RewardModelRecipe("concise", "llama", "generalist-small", 5, 5, 0.5, 16, 6, 3000, 2e-3, 0.015),
+    "warm": RewardModelRecipe("warm", "llama", "generalist-small", 5, 3, 0.5, 16, 6, 3000, 2e-3, 0.015),
 }
 
 

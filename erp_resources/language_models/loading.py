@@ -43,14 +43,11 @@ def load_model(auto_class: Any, model: str, root: Path, device: str, trust_remot
     Raises `UserError` also when the checkpoint lacks parameters, which transformers would fill with
     random numbers: a causal LM read as a reward model would give noise for rewards.
     """
-    import torch
-
-    dtype = torch.float32 if device == "cpu" else "auto"
     module, info = _from_pretrained(
         auto_class.from_pretrained,
         model,
         root,
-        dtype=dtype,
+        dtype=_dtype(device),
         output_loading_info=True,
         trust_remote_code=trust_remote_code,
     )
@@ -66,10 +63,23 @@ def load_model(auto_class: Any, model: str, root: Path, device: str, trust_remot
 
 
 def load_sentence_transformer(model: str, root: Path, device: str, trust_remote_code: bool) -> Any:
-    """The sentence-transformers pipeline of a `model:` entry."""
+    """The sentence-transformers pipeline of a `model:` entry, in the precision that `load_model` has."""
     from sentence_transformers import SentenceTransformer
 
-    return _from_pretrained(SentenceTransformer, model, root, device=device, trust_remote_code=trust_remote_code)
+    return _from_pretrained(
+        SentenceTransformer,
+        model,
+        root,
+        device=device,
+        model_kwargs={"dtype": _dtype(device)},
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def _dtype(device: str) -> Any:
+    import torch
+
+    return torch.float32 if device == "cpu" else "auto"
 
 
 def _from_pretrained(load: Callable[..., Any], model: str, root: Path, **options: Any) -> Any:

@@ -106,7 +106,7 @@ class TransformersLanguageModel:
         with torch.inference_mode(), _one_thread(self.model.device.type):
             for indices, counts in self._batches(encoded, sampling):
                 leaves.extend(self._grow(encoded, indices, counts, sampling, generator))
-        return self._to_table(leaves, encoded, sampling.n, torch.Generator().manual_seed(seed))
+        return self._to_table(leaves, encoded, sampling.n, generator)
 
     def _encode(self, prompts: Sequence[str], sampling: Sampling) -> list[list[int]]:
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
@@ -248,7 +248,7 @@ class TransformersLanguageModel:
         """One row per sample: only the distinct responses are decoded."""
         import torch
 
-        token_lists = [ids for leaf in leaves for ids in leaf.tokens.tolist()]
+        token_lists = [ids for leaf in leaves for ids in leaf.tokens.cpu().numpy().tolist()]
         texts = self.tokenizer.batch_decode(token_lists, skip_special_tokens=True)
         prompt = torch.cat([leaf.prompt for leaf in leaves]).cpu()
         count = torch.cat([leaf.count for leaf in leaves]).cpu()
@@ -256,7 +256,8 @@ class TransformersLanguageModel:
         # The tree gives the samples of a prompt in the order of its branches; later stages take any of
         # them for the next independent sample, so their order has to be random.
         which = torch.repeat_interleave(torch.arange(len(count)), count)
-        which = which[torch.randperm(len(which), generator=generator)]
+        shuffled = torch.randperm(len(which), generator=generator, device=generator.device)
+        which = which[shuffled.cpu()]
         which = which[torch.argsort(prompt[which], stable=True)]
         rows = which.numpy()
         prompt_tokens = np.array([len(ids) for ids in encoded], dtype=np.int32)
@@ -284,7 +285,10 @@ def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
 
 @contextmanager
 def _one_thread(device: str) -> Iterator[None]:
-    """One torch thread on the CPU: the steps are so small that a second one costs more than it does."""
+    """One torch thread on the CPU: the steps are so small that a second one costs more than it does.
+
+    What cores there are is used by sampling several LLMs at a time, a process each.
+    """
     import torch
 
     threads = torch.get_num_threads()

@@ -55,7 +55,7 @@ class TreeLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self._filled
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Row i becomes what row `indices[i]` was. `indices` must come from `stay_in_place`."""
+        """Row i becomes what row `indices[i]` was; a row that stays where it was costs nothing."""
         moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero().squeeze(1)
         source = indices[moved]
         for buffer in (self._key_buffer, self._value_buffer):
@@ -73,8 +73,7 @@ def stay_in_place(parent: torch.Tensor) -> torch.Tensor:
     """An order of the next rows in which as many as possible stand where their parents stood.
 
     `parent` (n,) is sorted and names every next row's parent row. In the order returned, the first
-    child of a parent keeps its place if that is below n, and all others fill the gaps: hence no row
-    that is copied from is ever written to, and the copies can be made in any order.
+    child of a parent keeps its parent's place if that is below n, and all others fill the gaps.
     """
     n = len(parent)
     first = torch.ones(n, dtype=torch.bool, device=parent.device)

@@ -28,7 +28,7 @@ class TransformersRewardModel(Settings):
     input: Literal["pair", "chat"]
     trust_remote_code: bool = False
     device: str = "cpu"
-    batch_tokens: PositiveInt = 16_384
+    batch_tokens: PositiveInt = 8_192
 
     def load(self, root: Path) -> RewardModel:
         """Load the weights. Raises `UserError` when they cannot be loaded or are no reward model's."""

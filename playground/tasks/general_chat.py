@@ -1,5 +1,7 @@
 """Small talk and everyday facts."""
 
+# ruff: noqa: D103 (a task's name and phrasings say what it asks)
+
 from collections.abc import Sequence
 from random import Random
 

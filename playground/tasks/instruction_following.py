@@ -1,5 +1,7 @@
 """Instructions on the form of the response: how often, how long, in which order, with which words."""
 
+# ruff: noqa: D103 (a task's name and phrasings say what it asks)
+
 from random import Random
 
 from playground.checkers import Spec

@@ -1,5 +1,7 @@
 """Arithmetic, bare and in small stories. The full answers show the equation."""
 
+# ruff: noqa: D103 (a task's name and phrasings say what it asks)
+
 from random import Random
 
 from playground.tasks import Category, Exercise
@@ -7,7 +9,10 @@ from playground.tasks.words import NAMES
 
 math = Category("math")
 
-OBJECTS = ["apples", "pears", "books", "coins", "stamps", "marbles", "cookies", "pencils", "cards", "shells", "eggs", "balloons"]
+OBJECTS = [
+    "apples", "pears", "books", "coins", "stamps", "marbles", "cookies", "pencils",
+    "cards", "shells", "eggs", "balloons",
+]  # fmt: skip
 
 
 def _worked(question: str, equation: str, value: int, sentence: str) -> Exercise:

@@ -155,5 +155,3 @@ def erp_command(project: Path) -> Callable[..., subprocess.CompletedProcess[str]
 def environment() -> dict[str, str]:
     """The environment of a user who has set nothing."""
     return {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", "COLUMNS")}
-
-

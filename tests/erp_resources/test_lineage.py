@@ -101,7 +101,9 @@ def test_a_changed_split_samples_and_embeds_nothing_again(root: Path) -> None:
     prompts = Partition("prompts", "")
     stamps[prompts] = Stamp(stamps[prompts].fingerprint, stamps[prompts].content | {"split": "another"})
     stale = changed(pool, stamps)["stale"]
-    assert not any(name.startswith(("prompt_embeddings", "generations", "rewards", "expected_rewards")) for name in stale)
+    assert not any(
+        name.startswith(("prompt_embeddings", "generations", "rewards", "expected_rewards")) for name in stale
+    )
     assert {name.split("[")[0] for name in stale} == {
         "probes", "predicted_rewards", "predictability", "frontiers", "router", "report",
     }  # fmt: skip

@@ -106,7 +106,7 @@ def test_every_mistake_of_a_file_is_told_at_once(root: Path) -> None:
 
 
 def test_an_unknown_pool_is_told_with_the_names_there_are(root: Path) -> None:
-    with pytest.raises(UserError, match="no pool 'dmo'.*did you mean 'demo'"):
+    with pytest.raises(UserError, match=r"no pool 'dmo'.*did you mean 'demo'"):
         load_pool("dmo", root)
     assert pool_names(root) == ["demo"]
 

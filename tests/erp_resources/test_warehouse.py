@@ -105,9 +105,10 @@ def test_content_tells_moved_boundaries_between_texts_apart(warehouse: Warehouse
         return pa.table({name: list(ids) for name in SCHEMAS["prompts"].names})
 
     partition = Partition("prompts", "")
-    assert warehouse.write(partition, prompts("ab", "c"), "f").content != warehouse.write(
-        partition, prompts("a", "bc"), "f"
-    ).content
+    assert (
+        warehouse.write(partition, prompts("ab", "c"), "f").content
+        != warehouse.write(partition, prompts("a", "bc"), "f").content
+    )
 
 
 def test_chunks_of_a_killed_attempt_are_there_for_the_next_and_those_of_another_making_are_not(
@@ -163,7 +164,9 @@ def test_files_are_replaced_whole_and_stamped_last(warehouse: Warehouse) -> None
     assert warehouse.stamp(partition) == before
 
 
-def test_any_duckdb_client_reads_the_tables_with_llm_and_reward_model_as_columns(warehouse: Warehouse, pool: Pool) -> None:
+def test_any_duckdb_client_reads_the_tables_with_llm_and_reward_model_as_columns(
+    warehouse: Warehouse, pool: Pool
+) -> None:
     warehouse.write(SMALL, rewards(3), "f")
     warehouse.write(LARGE, rewards(5), "f")
     with duckdb.connect(pool.root / "warehouse" / "demo.duckdb", read_only=True) as client:

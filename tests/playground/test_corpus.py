@@ -1,6 +1,7 @@
 """The prompts: checkable, seeded, and never shared with training."""
 
 import json
+import re
 from collections import Counter
 from random import Random
 
@@ -21,6 +22,11 @@ def question_of(prompt: str) -> str:
     return prompt
 
 
+def corrupted(answer: str) -> str:
+    """The answer with every number one larger and every word misspelt."""
+    return re.sub(r"[A-Za-z]+", r"\g<0>x", re.sub(r"\d+", lambda number: str(int(number[0]) + 1), answer))
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: f"{task.category}-{task.name}")
 def test_reference_answers_pass_and_corrupted_ones_fail(task):
     rng = Random(5)
@@ -31,7 +37,7 @@ def test_reference_answers_pass_and_corrupted_ones_fail(task):
         for answer in [*exercise.full, *exercise.terse]:
             assert is_correct(checker, answer), (exercise.question, answer)
             assert is_correct(checker, f" {answer}\n"), (exercise.question, answer)
-        for wrong in ("", "I do not know", "zzz 987654 zzz", exercise.full[0][: len(exercise.full[0]) // 3]):
+        for wrong in ["", "I do not know", *map(corrupted, [*exercise.full, *exercise.terse])]:
             assert not is_correct(checker, wrong), (exercise.question, wrong)
 
 
@@ -46,7 +52,8 @@ def test_every_category_has_fourteen_to_sixteen_tasks():
         ({"kind": "number", "value": 7}, "3 + 4 = 7.", "7 - 4 = 3."),
         ({"kind": "number", "value": -2}, "The result is -2", "The result is 2"),
         ({"kind": "contains", "text": "Paris"}, "It is Paris.", "It is Rome."),
-        ({"kind": "names", "word": "int"}, "The type is int.", "The keyword is print."),
+        ({"kind": "contains", "text": "int"}, "The type is int.", "The keyword is print."),
+        ({"kind": "contains", "text": "old"}, "The opposite of new is old.", "The opposite of new is cold."),
         ({"kind": "value", "text": "[1, 2]"}, "It returns [1, 2].", "[1, 2, 3]"),
         ({"kind": "value", "text": "2"}, "2", "12"),
         ({"kind": "exact", "text": "yes"}, "yes.", "yes yes"),
@@ -88,8 +95,8 @@ def test_a_smaller_corpus_is_the_beginning_of_a_larger_one():
 
 
 def test_more_prompts_than_there_are_is_an_error_that_names_the_category():
-    with pytest.raises(ValueError, match="pool questions in category 'general_chat', not 5000"):
-        prompts(per_category=5_000, seed=0)
+    with pytest.raises(ValueError, match="pool questions in category 'general_chat', not 600"):
+        prompts(per_category=600, seed=0)
 
 
 def test_pool_held_out_and_training_share_no_question():
@@ -125,4 +132,4 @@ def test_correct_reads_the_answer_column():
     assert (rewards == 1).all()
     assert (correct(table["prompt"], ["I do not know"] * 200, table["answer"]) == 0).all()
     with pytest.raises(ValueError, match="zip"):
-        correct(["a", "b"], ["only one response"], ["{}", "{}"])
+        correct(table["prompt"], references[:-1], table["answer"])

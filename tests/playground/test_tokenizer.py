@@ -32,7 +32,15 @@ def test_any_unicode_text_comes_back(tokenizer):
 
 
 def test_frequent_words_are_one_token_and_digits_stand_alone(tokenizer):
-    assert tokenizer.tokenize("What is the capital of Peru?") == ["What", " is", " the", " capital", " of", " Peru", "?"]
+    assert tokenizer.tokenize("What is the capital of Peru?") == [
+        "What",
+        " is",
+        " the",
+        " capital",
+        " of",
+        " Peru",
+        "?",
+    ]
     assert tokenizer.tokenize(" 1234") == [" 1", "2", "3", "4"]
     assert tokenizer.tokenize("'hgfdc'") == ["'", "h", "g", "f", "d", "c", "'"]
     assert 1_300 <= len(tokenizer) <= 1_600

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from playground import preferences, train, train_llms, train_reward_models
+from playground import preferences, tokenizer, train, train_llms, train_reward_models
 from playground.corpus import Side
 from playground.muon import _orthogonalise
 
@@ -46,14 +46,18 @@ def tiny_recipes(monkeypatch):
         monkeypatch.setattr(module, "LLMS", {"tiny": TINY_LLM})
     for module in (train, train_reward_models):
         monkeypatch.setattr(module, "REWARD_MODELS", recipes)
+    monkeypatch.setattr(tokenizer, "_PROMPTS_PER_CATEGORY", 100)
     monkeypatch.setattr(preferences, "TRAINING_PROMPTS", 20)
     monkeypatch.setattr(preferences, "HELD_OUT_PROMPTS", 10)
     return recipes
 
 
+def silent(step: int, steps: int, loss: float) -> None:
+    """Report nothing."""
+
+
 def train_here(models_dir, monkeypatch) -> list[str]:
     """`train.train` without processes of its own, so that the tiny recipes hold."""
-    silent = lambda step, steps, loss: None  # noqa: E731
     monkeypatch.setattr(train, "_Reporter", lambda name: silent)
 
     def run_stage(steps, processes, manager, progress):
@@ -82,21 +86,21 @@ def test_training_makes_what_is_missing_and_keeps_the_rest(tmp_path, tiny_recipe
 
 
 @pytest.mark.parametrize(("architecture", "layers"), [("llama", 3), ("encoder", 2)])
-def test_training_scores_equal_the_plain_forward_pass(
-    tmp_path, tiny_recipes, monkeypatch, architecture, layers
-):
-    train_here(tmp_path, monkeypatch)
-    tokenizer = train_llms.load_tokenizer(tmp_path / "tiny")
+def test_training_scores_equal_the_plain_forward_pass(tmp_path, tiny_recipes, architecture, layers):
+    shared = tokenizer.build_tokenizer()
+    shared.save_pretrained(tmp_path / "tokenizer")
+    train_llms.train_llm("tiny", tmp_path / "tokenizer", tmp_path / "tiny", 0, silent)
     prompts = preferences.preference_prompts(Side.HELD_OUT, 0)
-    candidates = preferences.label_responses(prompts, [], tokenizer, Side.TRAINING, 0)
+    candidates = preferences.label_responses(prompts, [], shared, Side.TRAINING, 0)
     scorer_class = train_reward_models.LlamaScorer if architecture == "llama" else train_reward_models.EncoderScorer
     torch.manual_seed(0)
-    scorer = scorer_class(tiny_reward_model("warm", architecture, layers), tmp_path, tokenizer)
+    scorer = scorer_class(tiny_reward_model("warm", architecture, layers), tmp_path, shared)
     for parameter in scorer.model.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))
     scorer.model.eval()
 
     rng = train_reward_models.Random(0)
+    candidates = [c for c in candidates if len(c.responses) > 2]
     groups = [train_reward_models.Group(c, [0, 2, 1]) for c in candidates]
     with torch.no_grad():
         scores, _ = scorer.forward(groups, rng)
@@ -105,16 +109,14 @@ def test_training_scores_equal_the_plain_forward_pass(
     assert np.std(scores.numpy()) > 1e-3
 
 
-def test_labels_mark_the_wrong_tokens(tmp_path, tiny_recipes, monkeypatch):
-    tokenizer = train.build_tokenizer()
+def test_labels_mark_the_wrong_tokens(tiny_recipes):
+    shared = tokenizer.build_tokenizer()
     prompts = [p for p in preferences.preference_prompts(Side.TRAINING, 0) if p.task.name == "opposite"]
     wrong = [prompt.exercise.terse[0] + "ish 5" for prompt in prompts]
-    candidates = preferences.label_responses(prompts, [[[w] for w in wrong]], tokenizer, Side.HELD_OUT, 0)
+    candidates = preferences.label_responses(prompts, [[[w] for w in wrong]], shared, Side.HELD_OUT, 0)
     for prompt, candidate in zip(prompts, candidates, strict=True):
         assert set(candidate.utilities) == {"concise", "warm", "thorough"}
-        for response, labels, right in zip(
-            candidate.responses, candidate.token_labels, candidate.right, strict=True
-        ):
+        for response, labels, right in zip(candidate.responses, candidate.token_labels, candidate.right, strict=True):
             assert len(labels) == len(response)
             assert labels[-1] == right
             assert not right or all(labels), prompt.text

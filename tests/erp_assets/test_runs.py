@@ -1,0 +1,317 @@
+"""`erp run`: what is missing or stale is made, nothing else, and nothing is ever lost."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import environment
+
+from erp_assets.runs import Outcome, only_one, pool_states, rectangles, run_pool
+from erp_resources.lineage import STAGES, Partition, partitions_of
+from erp_resources.pool import Pool, load_pool
+from erp_resources.settings import UserError
+from erp_resources.warehouse import Warehouse
+
+EditPool = Callable[[str, str], Pool]
+
+
+def checksums(pool: Pool) -> dict[str, str]:
+    """A hash of every file of the pool's data."""
+    folder = Warehouse(pool).folder
+    files = [
+        path for path in folder.rglob("*") if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+    ]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def contents(pool: Pool) -> dict[Partition, object]:
+    """The content of every partition but the report, whose figures have ids of their own."""
+    warehouse = Warehouse(pool)
+    partitions = [partition for asset in STAGES for partition in partitions_of(pool, asset) if asset != "report"]
+    stamps = {partition: warehouse.stamp(partition) for partition in partitions}
+    return {partition: stamp and stamp.content for partition, stamp in stamps.items()}
+
+
+def made(outcomes: list[Outcome]) -> set[str]:
+    assert [outcome.error for outcome in outcomes if outcome.error] == []
+    return {f"{asset}[{key}]" for outcome in outcomes for asset in outcome.run.assets for key in outcome.run.keys}
+
+
+def test_a_second_run_makes_nothing(pool: Pool, instance: dg.DagsterInstance) -> None:
+    assert len(made(run_pool(pool, instance))) == 27
+    before = checksums(pool)
+    assert run_pool(pool, instance) == []
+    assert checksums(pool) == before
+
+
+def test_models_are_loaded_once_a_run_and_cheap_assets_share_one(pool: Pool, instance: dg.DagsterInstance) -> None:
+    runs = [(outcome.run.assets, len(outcome.run.keys)) for outcome in run_pool(pool, instance)]
+    assert runs == [
+        (("prompts", "prompt_embeddings"), 1),
+        (("generations",), 1),
+        (("generations",), 1),
+        (("rewards",), 2),
+        (("rewards",), 2),
+        (("expected_rewards", "probes", "predicted_rewards"), 4),
+        (("predictability", "frontiers", "router"), 2),
+        (("report",), 1),
+    ]
+
+
+def test_a_new_llm_costs_its_own_partitions_and_the_evaluations(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+) -> None:
+    run_pool(pool, instance)
+    before = checksums(pool)
+    grown = edit_pool(
+        "reward_models:", "  third: {backend: transformers, model: models/third, cost: 2}\nreward_models:"
+    )
+    fresh = made(run_pool(grown, instance))
+    own = {
+        f"{asset}[third|{name}]"
+        for asset in ("rewards", "expected_rewards", "probes", "predicted_rewards")
+        for name in pool.reward_models
+    }
+    evaluated = {
+        f"{asset}[{name}]" for asset in ("predictability", "frontiers", "router") for name in pool.reward_models
+    }
+    assert fresh == {"generations[third]"} | own | evaluated | {"report[]"}
+    after = checksums(grown)
+    remade = ("predictability", "frontiers", "router", "report")
+    assert {name: digest for name, digest in before.items() if not name.startswith(remade)} == {
+        name: digest for name, digest in after.items() if not name.startswith(remade) and "llm=third" not in name
+    }
+
+
+def test_an_edited_llm_is_made_again_and_no_other(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+) -> None:
+    run_pool(pool, instance)
+    edited = edit_pool("model: models/large", "model: models/third")
+    fresh = made(run_pool(edited, instance))
+    assert "generations[large]" in fresh
+    assert not any("small" in name for name in fresh)
+
+
+def test_a_removed_llm_leaves_its_data_and_is_out_of_the_evaluations(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+) -> None:
+    run_pool(pool, instance)
+    without = edit_pool("  large: {backend: transformers, model: models/large, cost: 3}\n", "")
+    fresh = made(run_pool(without, instance))
+    assert {name.split("[")[0] for name in fresh} == {"predictability", "frontiers", "router", "report"}
+    assert (Warehouse(pool).place(Partition("generations", "large")) / "part.parquet").exists()
+    assert set(Warehouse(without).read(Partition("predictability", "taste"))["llm"].to_pylist()) == {"small"}
+
+
+def test_a_failing_llm_holds_back_only_what_needs_it_and_is_tried_again(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool, project: Path
+) -> None:
+    broken = edit_pool("model: models/large", "model: models/gone/away")
+    with pytest.raises(UserError, match=r"pools/demo.yaml:7: llms.large: model 'models/gone/away'"):
+        run_pool(broken, instance)  # a folder that is not there is told before anything is made
+    (project / "models" / "empty").mkdir()
+    (project / "models" / "empty" / "config.json").write_text("{}")
+    text = (project / "pools" / "demo.yaml").read_text().replace("models/gone/away", "models/empty")
+    (project / "pools" / "demo.yaml").write_text(text)
+    broken = load_pool("demo", project)
+    outcomes = run_pool(broken, instance)
+    (failed,) = [outcome for outcome in outcomes if outcome.error]
+    assert failed.run.keys == ("large",)
+    assert "models/empty" in failed.error  # type: ignore[operator]
+    assert "Traceback" not in failed.error  # type: ignore[operator]
+    states = pool_states(broken, instance)
+    assert states[Partition("generations", "large")] == "failed"
+    assert states[Partition("probes", "small|taste")] == "materialized"
+    assert states[Partition("frontiers", "taste")] == "missing"
+    mended = edit_pool("models/empty", "models/large")
+    assert "generations[large]" in made(run_pool(mended, instance))
+    assert set(pool_states(mended, instance).values()) == {"materialized"}
+
+
+def test_a_partition_that_a_check_found_wrong_is_not_built_upon_and_is_made_again(
+    pool: Pool, instance: dg.DagsterInstance, project: Path, edit_pool: EditPool
+) -> None:
+    bad = "def vowels(prompts, responses, answers):\n    return [float('inf')] * len(responses)\n"
+    (project / "bad_rewards.py").write_text(bad)
+    broken = edit_pool("corpus:vowels", "bad_rewards:vowels")
+    outcomes = run_pool(broken, instance)
+    errors = [outcome for outcome in outcomes if outcome.error]
+    assert {outcome.run.assets for outcome in errors} == {("rewards",)}
+    states = pool_states(broken, instance)
+    assert {state for partition, state in states.items() if partition.key.endswith("|taste")} == {"materialized"}
+    assert states[Partition("expected_rewards", "small|vowels")] == "missing"
+    mended = edit_pool("bad_rewards:vowels", "corpus:vowels")
+    run_pool(mended, instance)
+    assert set(pool_states(mended, instance).values()) == {"materialized"}
+
+
+def test_a_selection_makes_only_what_was_selected(pool: Pool, instance: dg.DagsterInstance) -> None:
+    assert made(run_pool(pool, instance, select=["prompts"])) == {"prompts[]"}
+    assert made(run_pool(pool, instance, llms=["small"], select=["generations"])) == {"generations[small]"}
+    fresh = made(run_pool(pool, instance, llms=["small"], reward_models=["vowels"], select=["rewards"]))
+    assert fresh == {"rewards[small|vowels]"}
+    with pytest.raises(UserError, match="--llm smal: pool 'demo' has small, large"):
+        run_pool(pool, instance, llms=["smal"])
+    with pytest.raises(UserError, match="--select nothing"):
+        run_pool(pool, instance, select=["nothing"])
+
+
+def test_dagster_is_told_of_partitions_that_it_did_not_see_being_made(pool: Pool, instance: dg.DagsterInstance) -> None:
+    run_pool(pool, instance)
+    with dg.DagsterInstance.ephemeral() as another:
+        assert run_pool(pool, another) == []
+        for asset in STAGES:
+            key = dg.AssetKey([pool.name, asset])
+            keys = {partition.key for partition in partitions_of(pool, asset)}
+            assert another.get_latest_materialization_event(key)
+            assert keys in ({""}, set(another.get_materialized_partitions(key)))
+
+
+@pytest.mark.parametrize(
+    ("asset", "keys", "expected"),
+    [
+        ("generations", ["a", "c"], [("a",), ("c",)]),
+        ("frontiers", ["x", "y"], [("x", "y")]),
+        ("rewards", ["a|x", "b|x", "a|y", "b|y", "c|x", "c|y"], [("a|x", "b|x", "c|x"), ("a|y", "b|y", "c|y")]),
+        ("probes", ["a|x", "b|x", "a|y", "b|y"], [("a|x", "a|y", "b|x", "b|y")]),
+        ("probes", ["a|x", "c|x", "a|y"], [("a|x",), ("c|x",), ("a|y",)]),
+        ("probes", [], []),
+    ],
+)
+def test_partitions_are_grouped_into_rectangles_that_dagster_can_run(
+    edit_pool: EditPool, project: Path, asset: str, keys: list[str], expected: list[tuple[str, ...]]
+) -> None:
+    text = (project / "pools" / "demo.yaml").read_text()
+    llms = text[text.index("  small:") : text.index("reward_models:")]
+    edit_pool(llms, "".join(f"  {name}: {{backend: transformers, model: models/small, cost: 1}}\n" for name in "abc"))
+    edit_pool("  taste:", "  x:")
+    pool = edit_pool("  vowels:", "  y:")
+    assert rectangles(pool, asset, keys) == expected
+
+
+# ---- processes of their own
+
+
+def start(project: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "erp_assets", *arguments],
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill_when(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
+    project: Path,
+    edit_pool: EditPool,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    erp_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    pool = edit_pool("chunk_size: 8", "chunk_size: 2")
+    warehouse = Warehouse(pool)
+    staged = warehouse.folder / ".staging" / "generations" / "llm=small"
+    places = [
+        lambda: any(staged.glob("*/chunk-000003.parquet")),
+        lambda: warehouse.stamp(Partition("generations", "large")) is not None,
+        lambda: any((warehouse.folder / ".staging" / "rewards").rglob("chunk-000002.parquet")),
+        lambda: warehouse.stamp(Partition("expected_rewards", "small|taste")) is not None,
+    ]
+    for reached in places:
+        kill_when(start(project, "run"), reached)
+    finished = erp_command("run", "--json")
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["not_materialized"] == []
+    assert not list((warehouse.folder / ".staging").rglob("*.parquet*"))
+    disturbed = contents(pool)
+    os.rename(warehouse.folder, tmp_path / "disturbed")
+    run_pool(pool, instance)
+    assert contents(pool) == disturbed
+    dagster_runs = erp_command("status", "--json")
+    assert all(
+        not names
+        for asset in json.loads(dagster_runs.stdout)["assets"].values()
+        for names in (asset["missing"], asset["failed"])
+    )
+
+
+def test_chunks_that_were_sampled_before_the_kill_are_not_sampled_again(
+    project: Path, edit_pool: EditPool, erp_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    pool = edit_pool("chunk_size: 8", "chunk_size: 2")
+    staged = Warehouse(pool).folder / ".staging" / "generations" / "llm=small"
+    kill_when(
+        start(project, "run", "--select", "prompts", "--select", "generations"),
+        lambda: any(staged.glob("*/chunk-000004.parquet")),
+    )
+    (folder,) = [path for path in staged.iterdir() if path.is_dir()]
+    marked = folder / "chunk-000001.parquet"
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    chunk = pq.read_table(marked)
+    told = chunk.set_column(2, chunk.schema.field("response"), pa.array(["kept"] * chunk.num_rows))
+    pq.write_table(told, marked)
+    finished = erp_command("run", "--llm", "small", "--select", "generations")
+    assert finished.returncode == 0, finished.stderr
+    responses = Warehouse(pool).read(Partition("generations", "small"))["response"].to_pylist()
+    assert responses.count("kept") == chunk.num_rows
+
+
+def test_two_runs_at_once_make_everything_once_and_the_second_says_who_it_waits_for(project: Path) -> None:
+    first = start(project, "run", "--json")
+    holder = project / "warehouse" / "demo" / ".lock.json"
+    deadline = time.monotonic() + 60
+    while not holder.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    second = start(project, "run", "--json")
+    (out_first, _), (out_second, told) = first.communicate(timeout=200), second.communicate(timeout=200)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert f"process {first.pid}" in told
+    assert "waiting" in told
+    assert len(json.loads(out_first)["runs"]) == 8
+    assert json.loads(out_second)["runs"] == []
+
+
+def test_readers_work_while_a_run_is_writing(
+    project: Path, erp_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    process = start(project, "run", "--json")
+    answered = 0
+    while process.poll() is None:
+        asked = erp_command("sql", "SELECT 1 AS one", "--json")
+        assert asked.returncode == 0, asked.stderr
+        answered += json.loads(asked.stdout) == [{"one": 1}]
+    assert process.returncode == 0
+    assert answered >= 2
+
+
+def test_a_warehouse_that_cannot_be_written_is_told_in_words(pool: Pool) -> None:
+    (pool.root / "warehouse").write_text("a file where a folder should be")
+    with (
+        pytest.raises(UserError, match="the warehouse of pool 'demo' cannot be written"),
+        only_one(pool, lambda who: None),
+    ):
+        pass
