@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from erp_assets.progress import Advance
 from erp_assets.stage import Step, Verdict, stage, stage_check
-from erp_resources.language_models import LLM, Sampling
+from erp_resources.language_models import LanguageModel, Sampling
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions, Staging, Warehouse
@@ -25,23 +25,24 @@ def chunks_by_length(prompts: pa.Table, size: int) -> list[pa.Table]:
     return [prompts.take(pa.array(order[start : start + size])) for start in range(0, len(order), size)]
 
 
-def chunk_seed(sampling: Sampling, index: int) -> int:
-    """The seed of a chunk: the same whether or not the chunks before it were sampled in this process."""
-    digest = hashlib.blake2b(f"{sampling.seed}/{index}".encode(), digest_size=7).digest()
+def chunk_seed(sampling: Sampling, llm: str, index: int) -> int:
+    """The seed of an LLM's chunk: its own, and the same whether or not earlier chunks were sampled in this process."""
+    digest = hashlib.blake2b(f"{sampling.seed}/{llm}/{index}".encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big")
 
 
-def sample_into(staging: Staging, prompts: pa.Table, llm: LLM, pool: Pool, advance: Advance) -> None:
+def sample_into(staging: Staging, prompts: pa.Table, name: str, pool: Pool, advance: Advance) -> None:
     """Sample every chunk that is not there yet, and commit the partition.
 
     The LLM is loaded only when there is something left to sample.
     """
     chunks = chunks_by_length(prompts, pool.sampling.chunk_size)
-    model = None
+    model: LanguageModel | None = None
     for index, chunk in enumerate(chunks):
         if not staging.has(index):
-            model = model or llm.load(pool.root)
-            responses = model.sample(chunk["prompt"].to_pylist(), pool.sampling, chunk_seed(pool.sampling, index))
+            model = model or pool.llms[name].load(pool.root)
+            seed = chunk_seed(pool.sampling, name, index)
+            responses = model.sample(chunk["prompt"].to_pylist(), pool.sampling, seed)
             prompt_ids = chunk["prompt_id"].take(responses["prompt_index"])
             staging.write(index, responses.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids))
         advance(chunk.num_rows)
@@ -58,7 +59,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         for key in step.keys:
             advance = step.progress(f"generations {key}", table.num_rows)
             with step.staging(key) as staging:
-                sample_into(staging, table, step.pool.llms[key], step.pool, advance)
+                sample_into(staging, table, key, step.pool, advance)
             step.report(key, **_summary(Warehouse(step.pool), step.partition(key)))
 
     @stage_check(pool, "generations")

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from erp_resources.embedders.interface import Embedded, Embedder
-from erp_resources.language_models.loading import load_sentence_transformer
+from erp_resources.hugging_face import load_sentence_transformer
 from erp_resources.settings import Settings, model_fingerprint
 
 

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeFloat
 
+from erp_resources.hugging_face import load_model, load_tokenizer
 from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling
-from erp_resources.language_models.loading import load_model, load_tokenizer
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
 if TYPE_CHECKING:

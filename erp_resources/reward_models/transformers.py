@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from erp_resources.language_models.loading import load_model, load_tokenizer
+from erp_resources.hugging_face import load_model, load_tokenizer
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
