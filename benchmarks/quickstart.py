@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 NEW_LLM = (
-    "  newcomer: {backend: transformers, model: playground/models/generalist-small, cost: 0.238}\n\nreward_models:"
+    "  newcomer: {backend: transformers, model: playground/models/generalist-small, cost: 0.247}\n\nreward_models:"
 )
 
 

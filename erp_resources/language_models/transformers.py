@@ -30,6 +30,8 @@ _CPU_BYTES = 256 * 2**20
 _GPU_SHARE = 0.25
 """The same as a share of a GPU's memory."""
 _PREFILL_TOKENS = 16_384
+_ONE_THREAD_PARAMETERS = 30_000_000
+"""Below this a second thread was measured to slow sampling on the CPU down."""
 _MAX_COUNT = 256
 """Samples of one prompt in one batch: bounds the draws, of which a row gets as many as the largest count."""
 
@@ -103,7 +105,7 @@ class TransformersLanguageModel:
         encoded = self._encode(prompts, sampling)
         generator = torch.Generator(self.model.device).manual_seed(seed)
         leaves: list[_Leaves] = []
-        with torch.inference_mode(), _one_thread(self.model.device.type):
+        with torch.inference_mode(), _few_threads(self.model):
             for indices, counts in self._batches(encoded, sampling):
                 leaves.extend(self._grow(encoded, indices, counts, sampling, generator))
         return self._to_table(leaves, encoded, sampling.n, generator)
@@ -284,15 +286,12 @@ def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
 
 
 @contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """One torch thread on the CPU: the steps are so small that a second one costs more than it does.
-
-    What cores there are is used by sampling several LLMs at a time, a process each.
-    """
+def _few_threads(model: Any) -> Iterator[None]:
+    """One torch thread for a small model on the CPU: its steps are so small that a second one only costs."""
     import torch
 
     threads = torch.get_num_threads()
-    if device == "cpu":
+    if model.device.type == "cpu" and model.num_parameters() < _ONE_THREAD_PARAMETERS:
         torch.set_num_threads(1)
     try:
         yield
