@@ -106,7 +106,15 @@ def load_function(name: str, root: Path) -> Callable[..., Any]:
 
 
 def function_fingerprint(name: str, root: Path) -> str:
-    """A short hash of the source file that holds the function, so that a changed function is noticed."""
+    """A short hash of the code behind a function, so that a change of it is noticed.
+
+    All modules of the function's package count, or its one module when it is in none.
+    """
     module = sys.modules[load_function(name, root).__module__]
-    source = Path(module.__file__).read_bytes() if module.__file__ else b""
-    return hashlib.blake2b(source, digest_size=16).hexdigest()
+    file = Path(module.__file__ or "")
+    package = (module.__package__ or "").partition(".")[0]
+    folder = Path(sys.modules[package].__file__ or "").parent if package else None
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*.py")) if folder else [file]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from erp_resources.pool import find_root, load_pool, pool_names
-from erp_resources.settings import UserError, load_function, model_fingerprint, model_folder
+from erp_resources.settings import UserError, function_fingerprint, load_function, model_fingerprint, model_folder
 
 GOOD = """\
 name: demo
@@ -156,3 +156,14 @@ def test_a_function_is_found_beside_the_project_or_refused_with_its_name(tmp_pat
     for wrong in ("mine_of_test", "mine_of_test:bad", "not_there:good"):
         with pytest.raises(UserError, match="function '"):
             load_function(wrong, tmp_path)
+
+
+def test_a_change_anywhere_in_a_function_s_package_changes_its_fingerprint(tmp_path: Path) -> None:
+    folder = tmp_path / "package_of_test"
+    folder.mkdir()
+    for file, text in (("__init__.py", ""), ("a.py", "def good(): ...\n"), ("b.py", "X = 1\n")):
+        (folder / file).write_text(text)
+    before = function_fingerprint("package_of_test.a:good", tmp_path)
+    assert function_fingerprint("package_of_test.a:good", tmp_path) == before
+    (folder / "b.py").write_text("X = 2\n")
+    assert function_fingerprint("package_of_test.a:good", tmp_path) != before
