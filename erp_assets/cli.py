@@ -155,6 +155,7 @@ def run(
                 "runs": [
                     {
                         "assets": outcome.run.assets,
+                        "checks_only": outcome.run.checks_only,
                         "partitions": [key for key in outcome.run.keys if key],
                         "seconds": round(outcome.seconds, 2),
                         "error": outcome.error,
@@ -221,12 +222,12 @@ def _progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome
 def _title(run: "Run") -> str:
     keys = [key.replace("|", " x ") for key in run.keys if key]
     shown = f" {keys[0]}" if len(keys) == 1 else f" ({len(keys)} partitions)" if keys else ""
-    return ", ".join(run.assets) + shown
+    return ("checks of " if run.checks_only else "") + ", ".join(run.assets) + shown
 
 
 def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: float) -> None:
     failed = [outcome for outcome in outcomes if outcome.error]
-    made = sum(len(outcome.run.assets) * len(outcome.run.keys) for outcome in outcomes if not outcome.error)
+    made = sum(len(o.run.assets) * len(o.run.keys) for o in outcomes if not o.error and not o.run.checks_only)
     if not outcomes and not left:
         out.print(f"Pool [bold]{pool.name}[/]: nothing to do, everything is up to date ({seconds:.1f} s).")
     elif failed:
@@ -314,10 +315,11 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
         return
 
     def cell(assets: Sequence[str], key: str) -> str:
-        """The first asset of the chain that is not done, or that all are."""
+        """The state of the chain; where it is done up to an asset, that asset is named."""
         for asset in assets:
             if found[Partition(asset, key)] != "materialized":
-                return f"{asset} {_MARKS[found[Partition(asset, key)]]}"
+                mark = _MARKS[found[Partition(asset, key)]]
+                return mark if asset == assets[0] else f"{asset} {mark}"
         return _MARKS["materialized"]
 
     whole = Table("asset", "state", box=rich.box.SIMPLE)

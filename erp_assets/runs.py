@@ -28,6 +28,8 @@ from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
 
 _POOL_TAG = "erp/pool"
+_FAILED = AssetCheckExecutionRecordStatus.FAILED
+_PLANNED = AssetCheckExecutionRecordStatus.PLANNED
 _RANGE_TAG = "dagster/asset_partition_range"
 
 _WAVES: tuple[tuple[str, ...], ...] = (
@@ -46,10 +48,14 @@ _ONE_RUN_PER = {"generations": "llm", "rewards": "reward_model"}
 
 @dataclass(frozen=True)
 class Run:
-    """One Dagster run: these assets, for these partition keys, which form a rectangle of the pool."""
+    """One Dagster run: these assets, for these partition keys, which form a rectangle of the pool.
+
+    `checks_only`: the partitions are there, and only their checks are done.
+    """
 
     assets: tuple[str, ...]
     keys: tuple[str, ...]
+    checks_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,16 +79,18 @@ def pool_states(pool: Pool, instance: dg.DagsterInstance) -> dict[Partition, str
         unfinished = {p.key for p, state in found.items() if p.asset == asset and state != "materialized"}
         for name in _failed_runs(pool, instance, key, stage.dimensions) & unfinished:
             found[Partition(asset, name)] = "failed"
-    return found | dict.fromkeys(_found_wrong(build_defs([pool]), instance) & found.keys(), "failed")
+    return found | dict.fromkeys(_verdicts(build_defs([pool]), instance, _FAILED) & found.keys(), "failed")
 
 
-def _found_wrong(definitions: dg.Definitions, instance: dg.DagsterInstance) -> set[Partition]:
-    """The partitions whose blocking check failed when it was last done."""
+def _verdicts(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, verdict: AssetCheckExecutionRecordStatus
+) -> set[Partition]:
+    """The partitions of whose blocking check this is the latest news."""
     keys = [key for checks in definitions.asset_checks or [] for key in checks.check_keys]
     return {
         Partition(info.check_key.asset_key.path[-1], info.partition_key or UNPARTITIONED)
         for info in instance.event_log_storage.get_asset_check_partition_info(keys)
-        if info.latest_execution_status == AssetCheckExecutionRecordStatus.FAILED
+        if info.latest_execution_status == verdict
     }
 
 
@@ -125,7 +133,21 @@ def run_pool(
     wanted = {"llm": set(llms or pool.llms), "reward_model": set(reward_models or pool.reward_models)}
     definitions = build_defs([pool])
     outcomes: list[Outcome] = []
+    wrong: set[Partition] = set()
     _tell_instance(pool, instance)
+
+    def current() -> dict[Partition, str]:
+        found = states(pool, Warehouse(pool).stamp)
+        return found | dict.fromkeys(wrong & found.keys(), "failed")
+
+    def do(run: Run) -> None:
+        nonlocal wrong
+        on_start(run)
+        began = time.monotonic()
+        error = _materialize(definitions, pool, run, instance)
+        wrong = _verdicts(definitions, instance, _FAILED)
+        outcomes.append(Outcome(run, time.monotonic() - began, error))
+        on_end(outcomes[-1])
 
     def todo(asset: str, found: dict[Partition, str]) -> list[str]:
         if select and asset not in select:
@@ -140,11 +162,15 @@ def run_pool(
             )
         ]
 
-    wrong = _found_wrong(definitions, instance)
-
-    def current() -> dict[Partition, str]:
-        found = states(pool, Warehouse(pool).stamp)
-        return found | dict.fromkeys(wrong & found.keys(), "failed")
+    wrong = _verdicts(definitions, instance, _FAILED)
+    # A process that was killed between a partition and its check leaves it there, but never checked.
+    unchecked = _verdicts(definitions, instance, _PLANNED)
+    for asset in STAGES:
+        there = [
+            p.key for p, state in current().items() if p.asset == asset and state == "materialized" and p in unchecked
+        ]
+        for names in rectangles(pool, asset, there):
+            do(Run((asset,), names, checks_only=True))
 
     for wave in _WAVES:
         found = current()
@@ -165,13 +191,7 @@ def run_pool(
                 )
             ]
             for names in rectangles(pool, assets[0], ready):
-                run = Run(assets, names)
-                on_start(run)
-                began = time.monotonic()
-                error = _materialize(definitions, pool, run, instance)
-                wrong = _found_wrong(definitions, instance)
-                outcomes.append(Outcome(run, time.monotonic() - began, error))
-                on_end(outcomes[-1])
+                do(Run(assets, names))
     return outcomes
 
 
@@ -213,16 +233,17 @@ def _ranges(order: list[str], names: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _materialize(definitions: dg.Definitions, pool: Pool, run: Run, instance: dg.DagsterInstance) -> str | None:
     """Materialise in this process; returns what went wrong, in words."""
-    one = run.keys[0] if len(run.keys) == 1 and run.keys[0] != UNPARTITIONED else None
+    keys = [dg.AssetKey([pool.name, asset]) for asset in run.assets]
     tags = {_POOL_TAG: pool.name}
     if len(run.keys) > 1:
         tags |= {f"{_RANGE_TAG}_start": run.keys[0], f"{_RANGE_TAG}_end": run.keys[-1]}
+    elif partitions := partitions_def(pool, STAGES[run.assets[0]].dimensions):
+        tags |= partitions.get_tags_for_partition_key(run.keys[0])
     result = dg.materialize(
         [*(definitions.assets or []), *(definitions.asset_checks or [])],  # type: ignore[list-item]
-        selection=dg.AssetSelection.assets(*([pool.name, asset] for asset in run.assets)),
+        selection=dg.AssetSelection.checks_for_assets(*keys) if run.checks_only else dg.AssetSelection.assets(*keys),
         resources=definitions.resources,
         instance=instance,
-        partition_key=one,
         tags=tags,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,

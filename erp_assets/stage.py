@@ -125,7 +125,7 @@ def stage_check(pool: Pool, asset: str) -> Callable[[Callable[..., Any]], dg.Ass
     """Make a blocking check of an asset, partitioned like it, from a function of (warehouse, partition).
 
     The function returns what is wrong (empty when nothing is) and the numbers to show. Of a run over
-    many partitions Dagster keeps one verdict, so every partition's own verdict is reported beside it.
+    many partitions Dagster keeps one verdict, so every partition's own is written into the run beside it.
     """
 
     def decorate(function: Callable[[Warehouse, Partition], Verdict]) -> dg.AssetChecksDefinition:
@@ -136,17 +136,21 @@ def stage_check(pool: Pool, asset: str) -> Callable[[Callable[..., Any]], dg.Ass
             verdicts = {key: function(Warehouse(pool), Partition(asset, key)) for key in keys}
             if len(keys) > 1:
                 for key, (problems, numbers) in verdicts.items():
-                    context.instance.report_runless_asset_event(
-                        dg.AssetCheckEvaluation(
-                            asset_key=dg.AssetKey([pool.name, asset]),
-                            check_name=function.__name__,
-                            passed=not problems,
-                            metadata=numbers,
-                            description="; ".join(problems[:_PROBLEMS_SHOWN]) or None,
-                            blocking=True,
-                            partition=key,
-                        )
+                    evaluation = dg.AssetCheckEvaluation(
+                        asset_key=dg.AssetKey([pool.name, asset]),
+                        check_name=function.__name__,
+                        passed=not problems,
+                        metadata=numbers,
+                        description="; ".join(problems[:_PROBLEMS_SHOWN]) or None,
+                        blocking=True,
+                        partition=key,
                     )
+                    event = dg.DagsterEvent(
+                        dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+                        job_name=context.run.job_name,
+                        event_specific_data=evaluation,
+                    )
+                    context.instance.report_dagster_event(event, run_id=context.run.run_id)
             problems = [
                 f"{key}: {problem}" if key else problem for key, (found, _) in verdicts.items() for problem in found
             ]

@@ -64,7 +64,9 @@ class RewardModelRecipe:
     `start_from` names the LLM whose weights it starts from. A Llama classifier has `layers` - its
     layers new ones on top, which begin as the identity; `language_model_layer` is the layer whose
     output the language-model loss reads. `emphasis` says how often an epoch takes a prompt of each
-    category, in the corpus's order.
+    category, in the corpus's order. `level_weight` ties the mean reward of a prompt's responses to the
+    annotator's mean utility: preferences alone leave it free, and an encoder then drifts from prompt to
+    prompt.
     """
 
     taste: str
@@ -79,13 +81,16 @@ class RewardModelRecipe:
     learning_rate: float
     matrix_learning_rate: float
     emphasis: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    level_weight: float = 0.0
 
 
 # To a reader from left to right, arithmetic is the hardest to judge and small talk the easiest.
 _CAUSAL_EMPHASIS = (1.0, 1.7, 1.0, 0.5)
 
 REWARD_MODELS = {
-    "thorough": RewardModelRecipe("thorough", "encoder", "chat-specialist", 3, 3, 0.3, 8, 4, 3600, 3e-3, 0.02),
+    "thorough": RewardModelRecipe(
+        "thorough", "encoder", "chat-specialist", 3, 3, 0.3, 8, 4, 3600, 3e-3, 0.02, level_weight=0.01
+    ),
     "concise": RewardModelRecipe(
         "concise", "llama", "generalist-small", 5, 5, 0.5, 16, 6, 5000, 2e-3, 0.015, _CAUSAL_EMPHASIS
     ),
@@ -340,6 +345,11 @@ def _draw_group(candidates: Candidates, n: int, rng: Random) -> Group:
     return Group(candidates, chosen)
 
 
+def level_loss(scores: Tensor, utilities: Tensor) -> Tensor:
+    """How far the mean scores of the prompts are from the annotator's, on the annotator's scale; both (prompts, n)."""
+    return functional.mse_loss(scores.mean(dim=1), ANNOTATOR_SCALE * utilities.mean(dim=1))
+
+
 def bradley_terry_loss(scores: Tensor, utilities: Tensor) -> Tensor:
     """Cross-entropy of the scores' differences to the annotator's choices, over all pairs of a group.
 
@@ -376,7 +386,8 @@ def train_reward_model(
             utilities = torch.tensor(np.stack([g.candidates.utilities[recipe.taste][g.chosen] for g in groups]))
             scores, other_losses = scorer.forward(groups, rng)
             loss = bradley_terry_loss(scores, utilities)
-            optimizers.step(loss + CENTRING_WEIGHT * scores.square().mean() + other_losses)
+            levels = recipe.level_weight * level_loss(scores, utilities)
+            optimizers.step(loss + CENTRING_WEIGHT * scores.square().mean() + levels + other_losses)
             step += 1
             smoothed = loss.item() if step == 1 else 0.98 * smoothed + 0.02 * loss.item()
             report(step, recipe.steps, smoothed)

@@ -154,6 +154,46 @@ def test_a_partition_that_a_check_found_wrong_is_not_built_upon_and_is_made_agai
     assert set(pool_states(mended, instance).values()) == {"materialized"}
 
 
+def test_every_partition_of_a_run_has_a_verdict_of_its_own_each_time(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+) -> None:
+    for text in ("models/taste", "models/other_taste"):
+        pool = edit_pool("model: models/taste", f"model: {text}")
+        made(run_pool(pool, instance, select=["prompts", "generations", "rewards"]))
+    key = dg.AssetCheckKey(dg.AssetKey(["demo", "rewards"]), "rewards_are_finite_and_complete")
+    verdicts = {
+        info.partition_key: info.latest_execution_status.value
+        for info in instance.event_log_storage.get_asset_check_partition_info([key])
+        if info.partition_key
+    }
+    assert verdicts == dict.fromkeys(["small|taste", "large|taste", "small|vowels", "large|vowels"], "SUCCEEDED")
+
+
+def test_what_a_killed_run_made_but_did_not_check_is_checked_and_not_made_again(
+    project: Path, pool: Pool, erp_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (project / "slow_check.py").write_text(
+        "import time, sys, erp_assets.generations as g, erp_resources.warehouse as w\n"
+        "connect = w.Warehouse.connect\n"
+        "def slow(self):\n    print('committed', flush=True)\n    time.sleep(60)\n    return connect(self)\n"
+        "w.Warehouse.connect = slow\n"
+        "from erp_assets.cli import main\n"
+        "sys.argv = ['erp', 'run', '--llm', 'small', '--select', 'prompts', '--select', 'generations']\nmain()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "slow_check.py"], cwd=project, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "committed\n"
+    process.kill()
+    process.wait()
+    before = checksums(pool)
+    finished = erp_command("run", "--llm", "small", "--select", "generations", "--json")
+    assert finished.returncode == 0, finished.stderr
+    assert [run["checks_only"] for run in json.loads(finished.stdout)["runs"]] == [True]
+    assert checksums(pool) == before
+
+
 def test_a_selection_makes_only_what_was_selected(pool: Pool, instance: dg.DagsterInstance) -> None:
     assert made(run_pool(pool, instance, select=["prompts"])) == {"prompts[]"}
     assert made(run_pool(pool, instance, llms=["small"], select=["generations"])) == {"generations[small]"}
