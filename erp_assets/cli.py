@@ -20,15 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import rich.box
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, Pool, find_root, load_pool, pool_names
@@ -49,6 +41,8 @@ app = typer.Typer(
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+_INTERRUPTED = 130
+
 PoolOption = Annotated[
     str | None, typer.Option("--pool", "-p", metavar="NAME", help="The pool; not needed when there is only one.")
 ]
@@ -59,13 +53,10 @@ def main() -> NoReturn:
     """Run the command; turn a user's mistake into words."""
     try:
         status = app(standalone_mode=False)
-        raise SystemExit(status if isinstance(status, int) else 0)
     except UserError as error:
         _fail(str(error), 2)
-    except typer.Abort:
-        _fail("interrupted", 130)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        status = _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -73,6 +64,9 @@ def main() -> NoReturn:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # an error of the command line itself
             _fail(f"{error.format_message()} (erp --help)", error.exit_code)
         raise
+    if status == _INTERRUPTED:
+        _fail("interrupted; what was finished is kept, and the same command goes on from there", _INTERRUPTED)
+    raise SystemExit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str, status: int) -> NoReturn:
@@ -96,15 +90,22 @@ def _pool(name: str | None) -> Pool:
 
 @contextmanager
 def _instance(root: Path) -> "Iterator[dg.DagsterInstance]":
-    """The persistent Dagster instance, the one that the UI shows."""
+    """The persistent Dagster instance, the one that the UI shows.
+
+    What steps print stays on the terminal: Dagster's capture would swallow the progress bars, and keeps
+    helper processes that complain when the user interrupts.
+    """
     os.environ.setdefault("DAGSTER_HOME", str(root))
     import logging
 
     import dagster as dg
+    from dagster._core.instance.ref import InstanceRef
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    no_capture = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     try:
-        with dg.DagsterInstance.get() as instance:
+        reference = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides={"compute_logs": no_capture})
+        with dg.DagsterInstance.from_ref(reference) as instance:
             yield instance
     except PermissionError as error:
         raise UserError(f"the Dagster instance in {os.environ['DAGSTER_HOME']} cannot be written: {error}") from error
@@ -173,43 +174,45 @@ def run(
 
 @contextmanager
 def _progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome], None]]]":
-    """A line per run with a bar; bars of one run follow each other on its line."""
+    """One bar at a time, of the run or of the stage that it is in; what is done leaves a line."""
     from erp_assets.progress import Advance, bars
 
     progress = Progress(
         SpinnerColumn(finished_text=" "),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[done]}"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[left]}"),
         console=err,
         transient=True,
     )
 
+    shown: list[Any] = []
+
     def start(description: str, total: int) -> Advance:
-        task = progress.add_task(description, total=total, rate="")
+        while shown:
+            progress.remove_task(shown.pop())
+        shown.append(progress.add_task(description, total=total, done=f"0/{total}", left=""))
+        task = shown[0]
         began = time.monotonic()
         done = 0
 
         def advance(finished: int) -> None:
             nonlocal done
             done += finished
-            rate = f"{done / max(time.monotonic() - began, 1e-3):,.0f}/s"
-            progress.update(task, advance=finished, rate=rate)
+            rate = done / max(time.monotonic() - began, 1e-3)
+            left = f"{(total - done) / rate:.0f} s left" if done else ""
+            progress.update(task, advance=finished, done=f"{done}/{total} prompts, {rate:,.0f}/s", left=left)
 
         return advance
 
-    running: list[Any] = []
-
     def on_start(run: "Run") -> None:
-        running[:] = [progress.add_task(_title(run), total=None, rate="")]
+        shown.append(progress.add_task(_title(run), total=None, done="", left=""))
 
     def on_end(outcome: "Outcome") -> None:
-        for task in list(progress.task_ids):
-            progress.remove_task(task)
+        while shown:
+            progress.remove_task(shown.pop())
         mark, color = ("x", "red") if outcome.error else ("+", "green")
         err.print(f"[{color}]{mark}[/] {_title(outcome.run)} [dim]{outcome.seconds:.1f} s[/]")
         if outcome.error:

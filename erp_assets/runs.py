@@ -28,6 +28,7 @@ from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
 
 _POOL_TAG = "erp/pool"
+_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 _FAILED = AssetCheckExecutionRecordStatus.FAILED
 _PLANNED = AssetCheckExecutionRecordStatus.PLANNED
 _RANGE_TAG = "dagster/asset_partition_range"
@@ -250,6 +251,9 @@ def _materialize(definitions: dg.Definitions, pool: Pool, run: Run, instance: dg
     )
     if result.success:
         return None
+    failures = [event.step_failure_data.error for event in result.get_step_failure_events()]
+    if any(error and _INTERRUPTED in error.message for error in failures):
+        raise KeyboardInterrupt
     return _failure(result)
 
 
