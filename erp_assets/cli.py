@@ -223,9 +223,11 @@ def _progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome
 
 
 def _title(run: "Run") -> str:
-    keys = [key.replace("|", " x ") for key in run.keys if key]
-    shown = f" {keys[0]}" if len(keys) == 1 else f" ({len(keys)} partitions)" if keys else ""
-    return ("checks of " if run.checks_only else "") + ", ".join(run.assets) + shown
+    """The assets of a run and what of them: one partition by name, several by what they share and their number."""
+    names = [key.split("|") for key in run.keys if key]
+    shared = [values[0] for values in zip(*names, strict=True) if len(set(values)) == 1]
+    shown = [("checks of " if run.checks_only else "") + ", ".join(run.assets), *shared]
+    return " ".join(shown) + (f" ({len(names)} partitions)" if len(names) > 1 else "")
 
 
 def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: float) -> None:
@@ -236,7 +238,7 @@ def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: fl
     elif failed:
         out.print(f"Pool [bold]{pool.name}[/]: {len(failed)} of {len(outcomes)} runs failed, {made} partitions made.")
     else:
-        out.print(f"Pool [bold]{pool.name}[/]: {made} partitions made in {seconds:.0f} s.")
+        out.print(f"Pool [bold]{pool.name}[/]: {made} partition{'s' * (made != 1)} made in {seconds:.0f} s.")
     if left:
         out.print(f"Not up to date: {', '.join(left)}. `erp status --pool {pool.name}` says which partitions.")
         return
