@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, Pool, find_root, load_pool, pool_names
+from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, Pool, check_entries, find_root, load_pool, pool_names
 from erp_resources.settings import UserError
 
 if TYPE_CHECKING:
@@ -254,6 +254,7 @@ def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: fl
 
 def _findings(pool: Pool) -> None:
     """What routing earns, for every reward model whose evaluation is there."""
+    from erp import describe
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
@@ -276,7 +277,7 @@ def _findings(pool: Pool) -> None:
         mean_r2 = scores.loc[scores["category"] == "all", "r2"].mean()
         for i, (policy, row) in enumerate(rows):
             table.add_row(
-                *((name, f"{mean_r2:.2f}") if i == 0 else ("", "")),
+                *((name, describe(mean_r2)) if i == 0 else ("", "")),
                 policy,
                 f"{row['regret']:.3f}",
                 f"{row['cost']:.3g}",
@@ -303,6 +304,7 @@ _MARKS = {
 def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     """What is materialised, missing, stale or failed."""
     chosen = _pool(pool)
+    check_entries(chosen)
     from erp_assets.runs import pool_states
     from erp_resources.lineage import STAGES, Partition
 
@@ -475,6 +477,7 @@ def pools(as_json: JsonOption = False) -> None:
     for name in pool_names(root):
         try:
             pool = load_pool(name, root)
+            check_entries(pool)
         except UserError as error:
             rows.append({"pool": name, "error": str(error)})
             continue

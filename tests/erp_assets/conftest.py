@@ -96,10 +96,8 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(tmp_path: Path, models_folder: Path) -> Path:
+def make_project(root: Path, models_folder: Path) -> Path:
     """A project's folder with one pool, `demo`: 24 prompts, two LLMs, two rewards, nothing materialised."""
-    root = tmp_path / "project"
     (root / "pools").mkdir(parents=True)
     (root / "pools" / "demo.yaml").write_text(POOL)
     (root / "corpus.py").write_text(CORPUS)
@@ -107,6 +105,12 @@ def project(tmp_path: Path, models_folder: Path) -> Path:
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(models_folder, root / "models")
     return root
+
+
+@pytest.fixture
+def project(tmp_path: Path, models_folder: Path) -> Path:
+    """A demo project of the test's own."""
+    return make_project(tmp_path / "project", models_folder)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import environment, make_project
 
 from erp_assets.cli import main
 from erp_resources.pool import load_pool
@@ -17,21 +18,11 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Path:
     """The demo project with everything materialised by the command itself."""
-    import shutil
-
-    import conftest
-
-    root = tmp_path_factory.mktemp("cli")
-    (root / "pools").mkdir()
-    (root / "pools" / "demo.yaml").write_text(conftest.POOL)
-    (root / "corpus.py").write_text(conftest.CORPUS)
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copy(conftest.ROOT / name, root / name)
-    shutil.copytree(models_folder, root / "models")
+    root = make_project(tmp_path_factory.mktemp("cli") / "project", models_folder)
     done = subprocess.run(
         [sys.executable, "-m", "erp_assets", "run"],
         cwd=root,
-        env=conftest.environment(),
+        env=environment(),
         capture_output=True,
         text=True,
     )

@@ -7,6 +7,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import make_project
 from sklearn.linear_model import Ridge
 
 import erp
@@ -24,23 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def module_project(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Path:
-    import shutil
-
-    import conftest
-
-    root = tmp_path_factory.mktemp("graph")
-    (root / "pools").mkdir()
-    (root / "pools" / "demo.yaml").write_text(conftest.POOL)
-    (root / "corpus.py").write_text(conftest.CORPUS)
-    shutil.copytree(models_folder, root / "models")
-    return root
-
-
-@pytest.fixture(scope="module")
-def made(module_project: Path) -> Iterator[tuple[Pool, Warehouse]]:
+def made(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[tuple[Pool, Warehouse]]:
     """The demo pool with every partition materialised, once for this module."""
-    pool = load_pool("demo", module_project)
+    pool = load_pool("demo", make_project(tmp_path_factory.mktemp("graph") / "project", models_folder))
     with dg.DagsterInstance.ephemeral() as instance:
         outcomes = run_pool(pool, instance)
         assert [outcome.error for outcome in outcomes if outcome.error] == []

@@ -154,6 +154,21 @@ def test_a_partition_that_a_check_found_wrong_is_not_built_upon_and_is_made_agai
     assert set(pool_states(mended, instance).values()) == {"materialized"}
 
 
+def test_a_constant_reward_from_one_sample_is_undefined_and_breaks_nothing(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool, project: Path
+) -> None:
+    (project / "constant_rewards.py").write_text(
+        "def one(prompts, responses, answers):\n    return [1.0] * len(prompts)\n"
+    )
+    edit_pool("corpus:vowels", "constant_rewards:one")
+    constant = edit_pool("n: 4", "n: 1")
+    made(run_pool(constant, instance))
+    table = Warehouse(constant).read(Partition("predictability", "vowels"))
+    assert table["r2"].null_count == table["noise_ceiling"].null_count == table.num_rows
+    report = Warehouse(constant).place(Partition("report", "")) / "report.html"
+    assert "undefined" in report.read_text()
+
+
 def test_every_partition_of_a_run_has_a_verdict_of_its_own_each_time(
     pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
 ) -> None:
