@@ -75,7 +75,13 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             for key in keys:
                 with step.staging(key) as staging:
                     saved = score_into(staging, generations, step.names(key)[LLM], table, model, advance)
-                step.report(key, share_of_responses_scored_before=saved)
+                stored = Warehouse(step.pool).read(step.partition(key))
+                step.report(
+                    key,
+                    **{"dagster/partition_row_count": stored.num_rows},
+                    mean_reward=pc.mean(stored["reward"]).as_py(),
+                    share_of_responses_scored_before=saved,
+                )
 
     @stage_check(pool, "rewards")
     def rewards_are_finite_and_complete(warehouse: Warehouse, partition: Partition) -> Verdict:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from queue import Empty, Queue
@@ -121,15 +121,20 @@ def _run_stage(steps: Sequence[_Step], processes: int, manager: SyncManager, pro
                 progress.update(bars[step.name], completed=1, remark="is there")
             else:
                 running[pool.submit(step.function, *step.arguments)] = step.name
-        while running:
-            _show_reports(reports, progress, bars)
-            for future in [future for future in running if future.done()]:
-                name = running.pop(future)
-                if error := future.exception():
-                    pool.shutdown(cancel_futures=True)
-                    raise error
-                bar = progress.tasks[bars[name]]
-                progress.update(bars[name], completed=bar.total)
+        try:
+            while running:
+                _show_reports(reports, progress, bars)
+                for future in [future for future in running if future.done()]:
+                    name = running.pop(future)
+                    if error := future.exception():
+                        pool.shutdown(cancel_futures=True)
+                        raise error
+                    bar = progress.tasks[bars[name]]
+                    progress.update(bars[name], completed=bar.total)
+        except KeyboardInterrupt:
+            for process in active_children():  # they would finish the model that they are on
+                process.kill()
+            raise
 
 
 def _show_reports(reports: "Queue[Progressed]", progress: Progress, bars: dict[str, Any]) -> None:
