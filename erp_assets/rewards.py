@@ -75,11 +75,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             for key in keys:
                 with step.staging(key) as staging:
                     saved = score_into(staging, generations, step.names(key)[LLM], table, model, advance)
-                stored = Warehouse(step.pool).read(step.partition(key))
+                with Warehouse(step.pool).open(step.partition(key)) as file:
+                    stored = file.read(columns=["reward"])["reward"]
                 step.report(
                     key,
-                    **{"dagster/partition_row_count": stored.num_rows},
-                    mean_reward=pc.mean(stored["reward"]).as_py(),
+                    **{"dagster/partition_row_count": len(stored)},
+                    mean_reward=pc.mean(stored).as_py(),
                     share_of_responses_scored_before=saved,
                 )
 

@@ -166,10 +166,9 @@ def run_pool(
     wrong = _verdicts(definitions, instance, _FAILED)
     # A process that was killed between a partition and its check leaves it there, but never checked.
     unchecked = _verdicts(definitions, instance, _PLANNED)
+    found = current()
     for asset in STAGES:
-        there = [
-            p.key for p, state in current().items() if p.asset == asset and state == "materialized" and p in unchecked
-        ]
+        there = [p.key for p in partitions_of(pool, asset) if found[p] == "materialized" and p in unchecked]
         for names in rectangles(pool, asset, there):
             do(Run((asset,), names, checks_only=True))
 
