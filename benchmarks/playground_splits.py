@@ -2,13 +2,10 @@
 
     erp run --pool playground && python benchmarks/playground_splits.py [--splits 5] [--json]
 
-From the stored embeddings and expected rewards, for every reward and split seed: probes are fitted on
-the train half, and on the test half the mean regret (eq. 4.2) of six policies is taken at exchange rate 0
-and averaged over the range of costs, from the cheapest LLM's to the dearest's, each policy at the lowest
-regret that it reaches at a mean cost or below (mixing two of its points is allowed).
-
-permuted is ERP's decisions, shuffled over the prompts; category is told each prompt's category and
-takes the LLM with the best mean reward less exchange rate times cost on that category's train prompts.
+From the stored embeddings and expected rewards, for every reward and split seed: all policies are fitted on the
+train half, and on the test half their regret at exchange rate 0 and their reward at equal cost are taken (as
+`erp.summaries.SUMMARIES` defines them), averaged over the splits; and in how many splits ERP earned more at
+equal cost.
 """
 
 import argparse
@@ -20,66 +17,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import erp
+from erp.frontier import Path as DecisionPath
+from erp.policies import COMPARED, ERP, Permuted, Policy, Random
+from erp.summaries import ALWAYS, SUMMARIES, evaluate
 from erp_assets.prompts import split_of
-from erp_resources.pool import Split, find_root, load_pool
+from erp_resources.pool import Pool, Split, find_root, load_pool
 from erp_resources.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
-SHUFFLES = 50
-EXCHANGE_RATES = 400
 
 
-def envelope_mean(cost: Floats, regret: Floats, low: float, high: float) -> float:
-    """The lower convex hull of (cost, regret) points, averaged over [low, high]; regret never rises with cost."""
-    hull: list[tuple[float, float]] = []
-    for point in sorted(zip(cost.tolist(), regret.tolist(), strict=True)):
-        while len(hull) >= 2 and (hull[-1][0] - hull[-2][0]) * (point[1] - hull[-2][1]) <= (point[0] - hull[-2][0]) * (
-            hull[-1][1] - hull[-2][1]
-        ):
-            hull.pop()
-        hull.append(point)
-    x, y = np.array(hull).T
-    grid = np.linspace(low, high, 1_000)
-    return float(np.interp(grid, x, np.minimum.accumulate(y)).mean())
-
-
-def policies(
-    embeddings: Floats, targets: Floats, categories: pd.Series, costs: Floats, beta: Any, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Regret at exchange rate 0, and averaged over the range of costs, of every policy on one split."""
+def evaluated(pool: Pool, embeddings: Floats, targets: Floats, categories: pd.Series, seed: int) -> pd.DataFrame:
+    """The summaries of every policy on one split, by policy; every single LLM but the best one is left out."""
     train = np.asarray(split_of(categories, Split(seed=seed)) == "train")
-    actual, test_categories = targets[~train], categories[~train].to_numpy()
-    predicted = erp.RidgeProbes(beta).fit(embeddings[train], targets[train]).predict(embeddings[~train])
-    random = np.random.default_rng(seed)
-    low, high = float(costs.min()), float(costs.max())
-    found = {}
-
-    def record(name: str, cost: Floats, regret: Floats) -> None:
-        found[name] = (float(regret[0]), envelope_mean(cost, regret, low, high))
-
-    for name, values in (("ERP", predicted), ("oracle", actual)):
-        path = erp.exact_frontier(values, actual, costs)
-        record(name, path.cost, path.regret)
-
-    path = erp.exact_frontier(predicted, actual, costs)
-    rates = path.exchange_rate[np.linspace(0, len(path) - 1, min(EXCHANGE_RATES, len(path))).astype(int)]
-    in_category = {name: targets[train & np.asarray(categories == name)].mean(axis=0) for name in categories.unique()}
-    means = np.array([in_category[name] for name in test_categories])
-    permuted, by_category = [], []
-    for rate in rates:
-        chosen = erp.route(predicted, costs, rate)
-        shuffled = [erp.regret(actual, random.permutation(chosen)).mean() for _ in range(SHUFFLES)]
-        permuted.append((erp.mean_cost(costs, chosen), np.mean(shuffled)))
-        chosen = erp.route(means, costs, rate)
-        by_category.append((erp.mean_cost(costs, chosen), erp.regret(actual, chosen).mean()))
-    for name, points in (("permuted", permuted), ("category", by_category)):
-        record(name, np.array(points)[:, 0], np.array(points)[:, 1])
-
-    single = np.array([(point.cost, point.regret) for point in erp.fixed_points(actual, costs)])
-    found["best single LLM"] = (float(single[:, 1].min()), envelope_mean(single[:, 0], single[:, 1], low, high))
-    found["random"] = (erp.random_point(actual, costs).regret, np.nan)
-    return found
+    seen = {"embedding": embeddings, "category": categories.to_numpy()}
+    costs = np.array(pool.costs)
+    fitted: dict[str, Policy] = {name: kind() for name, kind in COMPARED.items()}
+    fitted |= {"ERP": ERP(pool.probe.beta), "permuted": Permuted(ERP(pool.probe.beta)), "random": Random()}
+    paths: dict[str, DecisionPath] = {}
+    for name, policy in fitted.items():
+        X = seen[policy.sees]
+        paths[name] = policy.fit(X[train], targets[train]).decide(X[~train], costs)
+    found = evaluate(paths, targets[~train], costs, list(pool.llms), n_resamples=1)
+    frame = pd.DataFrame(found.values, index=list(found.policies), columns=list(SUMMARIES))
+    best = f"{ALWAYS} {list(pool.llms)[found.best_llm]}"
+    return frame.loc[["oracle", *paths, best]].rename(index={best: "best single LLM"})
 
 
 def main() -> None:
@@ -95,33 +57,34 @@ def main() -> None:
         ).df()
         means = connection.sql("SELECT prompt_id, llm, reward_model, mean FROM expected_rewards").df()
     embeddings = np.stack(prompts["embedding"].to_list()).astype(np.float64)
-    costs = np.array(pool.costs)
-    results: dict[str, dict[str, dict[str, float]]] = {}
+    results: dict[str, dict[str, dict[str, Any]]] = {}
     for reward in pool.reward_models:
         table = means[means["reward_model"] == reward].pivot(index="prompt_id", columns="llm", values="mean")
         targets = table.loc[prompts["prompt_id"], list(pool.llms)].to_numpy()
         splits = [
-            policies(embeddings, targets, prompts["category"], costs, pool.probe.beta, seed)
+            evaluated(pool, embeddings, targets, prompts["category"], seed)[["regret", "equal_cost"]]
             for seed in range(options.splits)
         ]
+        mean = sum(splits[1:], splits[0]) / len(splits)
         results[reward] = {
-            policy: {
-                "regret": float(np.mean([split[policy][0] for split in splits])),
-                "regret_over_costs": float(np.mean([split[policy][1] for split in splits])),
-                "erp_is_lower_in": sum(split["ERP"][1] < split[policy][1] for split in splits),
-                "splits": options.splits,
+            str(policy): {
+                "regret": float(row["regret"]),
+                "equal_cost": float(row["equal_cost"]),
+                "erp_earns_more_in": sum(
+                    bool(split.loc["ERP", "equal_cost"] > split.loc[policy, "equal_cost"]) for split in splits
+                ),
+                "splits": len(splits),
             }
-            for policy in splits[0]
+            for policy, row in mean.iterrows()
         }
     if options.json:
         print(json.dumps(results, indent=2))
         return
-    print(f"{'reward':10s} {'policy':16s} {'regret':>8s} {'over costs':>11s}   ERP is lower over costs")
+    print(f"{'reward':10s} {'policy':16s} {'regret':>8s} {'at equal cost':>14s}   ERP earns more at equal cost")
     for reward, rows in results.items():
         for policy, row in rows.items():
-            over = "" if np.isnan(row["regret_over_costs"]) else f"{row['regret_over_costs']:.3f}"
-            against = "" if policy in ("ERP", "oracle", "random") else f"in {row['erp_is_lower_in']} of {row['splits']}"
-            print(f"{reward:10s} {policy:16s} {row['regret']:8.3f} {over:>11s}   {against}")
+            against = "" if policy == "ERP" else f"in {row['erp_earns_more_in']} of {row['splits']}"
+            print(f"{reward:10s} {policy:16s} {row['regret']:8.3f} {row['equal_cost']:14.3f}   {against}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """What a routing policy spends and earns, at every exchange rate at once.
 
-What belongs here: the exact path (cost, reward, regret) of a policy that decides by argmax, the points that
-policies without an exchange rate have, and what is read off a path. What to keep out: the decision rule
-(`erp.routing`), drawing (`erp.figures`). Summaries of a frontier and their intervals get modules of their
-own beside this one.
+What belongs here: the exact path of a policy that decides by argmax, as decisions and as (cost, reward,
+regret), the points that policies without an exchange rate have, and what is read off a path. What to keep
+out: the decision rule (`erp.routing`), numbers that sum a frontier up and their intervals (`erp.summaries`),
+drawing (`erp.figures`).
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,18 +66,247 @@ class Frontier:
         return np.asarray(ascending[regret < cheaper])
 
 
-def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) -> Frontier:
-    """What deciding by argmax_i predicted_i - exchange_rate * cost_i earns, at every breakpoint, no grid.
+class Outcomes(NamedTuple):
+    """What a policy's B points spend and earn on b resamples of the prompts: means per prompt, (b, B) each."""
+
+    cost: Floats
+    reward: Floats
+
+
+class Path(Protocol):
+    """Every decision of a policy on n prompts, at B exchange rates of which each holds up to the next."""
+
+    @property
+    def exchange_rate(self) -> Floats:
+        """Where each point begins (B,): strictly rising from 0."""
+
+    def at(self, exchange_rate: float) -> Integers:
+        """The LLM of every prompt (n,) at this exchange rate; `ValueError` when it is negative or not finite."""
+
+    def shares(self, n_llms: int, points: Integers | None = None) -> Floats:
+        """The share of prompts that each LLM gets, (B, n_llms), or only at some of the B points."""
+
+    def frontier(self, actual: Floats, costs: Floats) -> Frontier:
+        """What the decisions spend and earn by `actual` (n, M) and `costs` (M,)."""
+
+    def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
+        """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionPath:
+    """Where a policy that decides by argmax sends n prompts, at every exchange rate in [0, inf).
+
+    At exchange rate 0 prompt x goes to LLM `first[x]` (n,). Then change e, of E in the order of rising exchange
+    rates, takes `prompt[e]` from LLM `before[e]` to the cheaper `after[e]`. Point k, of B, holds from
+    `exchange_rate[k]` on, when the first `changes[k]` changes are made: both rise strictly from 0.
+    """
+
+    first: Integers
+    prompt: Integers
+    before: Integers
+    after: Integers
+    exchange_rate: Floats
+    changes: Integers
+
+    @classmethod
+    def always(cls, llm: int, n_prompts: int) -> "DecisionPath":
+        """The path of one LLM for all prompts at every exchange rate."""
+        none = np.empty(0, dtype=np.intp)
+        return cls(np.full(n_prompts, llm), none, none, none, np.zeros(1), np.zeros(1, dtype=np.intp))
+
+    def at(self, exchange_rate: float) -> Integers:
+        """The LLM of every prompt (n,) at this exchange rate; `ValueError` when it is negative or not finite."""
+        exchange_rate = checked_exchange_rate(exchange_rate)
+        point = int(np.searchsorted(self.exchange_rate, exchange_rate, side="right")) - 1
+        made = self.changes[point]
+        chosen = self.first.copy()
+        # Of several changes of a prompt the last is assigned last.
+        chosen[self.prompt[:made]] = self.after[:made]
+        return chosen
+
+    def shares(self, n_llms: int, points: Integers | None = None) -> Floats:
+        """The share of prompts that each LLM gets, (B, n_llms), or only at some of the B points."""
+        changes = self.changes if points is None else self.changes[points]
+        shares = np.empty((changes.size, n_llms))
+        for llm in range(n_llms):
+            joined = np.cumsum(np.concatenate([[0], (self.after == llm).astype(int) - (self.before == llm)]))
+            shares[:, llm] = (self.first == llm).sum() + joined[changes]
+        return shares / self.first.size
+
+    def frontier(self, actual: Floats, costs: Floats) -> Frontier:
+        """What the decisions spend and earn by `actual` (n, M) and `costs` (M,)."""
+        n_prompts = self.first.size
+        gain = actual[self.prompt, self.after] - actual[self.prompt, self.before]
+        gain = _running_sum(gain)[self.changes] / n_prompts
+        # Summed from the cheapest end, so that the cost falls strictly and ends on the cheapest LLM's exactly.
+        saving = _running_sum((costs[self.before] - costs[self.after])[::-1])
+        excess = saving[self.prompt.size - self.changes] / n_prompts
+        reward = actual[np.arange(n_prompts), self.first]
+        return Frontier(
+            exchange_rate=self.exchange_rate,
+            cost=costs.min() + excess,
+            reward=reward.mean() + gain,
+            regret=(actual.max(axis=1) - reward).mean() - gain,
+        )
+
+    def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
+        """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
+        reward = weights @ actual[np.arange(self.first.size), self.first]
+        gain = actual[self.prompt, self.after] - actual[self.prompt, self.before]
+        return self._outcomes(reward, gain, costs, weights)
+
+    def _outcomes(self, reward: Floats, gain: Floats, costs: Floats, weights: Floats) -> Outcomes:
+        """From sums of reward (b,) at exchange rate 0 and the gains of each change, (E,) or (b, E)."""
+        drawn = weights[:, self.prompt]
+        spent = (weights @ costs[self.first])[:, None] - self._sums(drawn * (costs[self.before] - costs[self.after]))
+        earned = reward[:, None] + self._sums(drawn * gain)
+        return Outcomes(spent / self.first.size, earned / self.first.size)
+
+    def _sums(self, values: Floats) -> Floats:
+        """Sums over the changes (b, E) that are made by each point, (b, B)."""
+        sums = np.zeros((values.shape[0], values.shape[1] + 1))
+        np.cumsum(values, axis=1, out=sums[:, 1:])
+        return sums[:, self.changes]
+
+
+@dataclass(frozen=True, eq=False)
+class ShuffledPath:
+    """The decisions of a policy dealt to the prompts at random: what its shares of the LLMs earn by themselves.
+
+    What it spends and earns is the mean over all permutations, exactly: a prompt gets LLM i with the
+    probability of i's share, so that reward is the mean reward of every LLM weighted by the shares. `at` deals
+    them by one permutation, the seed's.
+    """
+
+    path: DecisionPath
+    seed: int = 0
+
+    @property
+    def exchange_rate(self) -> Floats:
+        """Where each point begins (B,): strictly rising from 0."""
+        return self.path.exchange_rate
+
+    def at(self, exchange_rate: float) -> Integers:
+        """The LLM of every prompt (n,) at this exchange rate; `ValueError` when it is negative or not finite."""
+        return np.random.default_rng(self.seed).permutation(self.path.at(exchange_rate))
+
+    def shares(self, n_llms: int, points: Integers | None = None) -> Floats:
+        """The share of prompts that each LLM gets, (B, n_llms), or only at some of the B points."""
+        return self.path.shares(n_llms, points)
+
+    def frontier(self, actual: Floats, costs: Floats) -> Frontier:
+        """What the decisions spend and earn by `actual` (n, M) and `costs` (M,)."""
+        dealt = self.path.frontier(np.broadcast_to(actual.mean(axis=0), actual.shape), costs)
+        regret = actual.max(axis=1).mean() - dealt.reward
+        return Frontier(dealt.exchange_rate, dealt.cost, dealt.reward, regret)
+
+    def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
+        """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
+        path = self.path
+        mean = weights @ actual / path.first.size
+        first = np.stack([weights @ (path.first == llm) for llm in range(actual.shape[1])], axis=1)
+        return path._outcomes((first * mean).sum(axis=1), mean[:, path.after] - mean[:, path.before], costs, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class RandomPath:
+    """An LLM at random for every prompt, all alike, whatever the cost; what it earns is the expectation, exactly."""
+
+    n_prompts: int
+    n_llms: int
+    seed: int = 0
+
+    @property
+    def exchange_rate(self) -> Floats:
+        """One point, which begins at 0."""
+        return np.zeros(1)
+
+    def at(self, exchange_rate: float) -> Integers:
+        """The seed's choice of an LLM for every prompt (n,), the same at every exchange rate."""
+        checked_exchange_rate(exchange_rate)
+        return np.random.default_rng(self.seed).integers(0, self.n_llms, self.n_prompts).astype(np.intp)
+
+    def shares(self, n_llms: int, points: Integers | None = None) -> Floats:
+        """The share of prompts that each LLM gets, (1, n_llms), or (points, n_llms)."""
+        return np.full((1 if points is None else points.size, n_llms), 1.0 / n_llms)
+
+    def frontier(self, actual: Floats, costs: Floats) -> Frontier:
+        """What the choices spend and earn by `actual` (n, M) and `costs` (M,)."""
+        point = random_point(actual, costs)
+        return Frontier(np.zeros(1), *(np.array([value]) for value in point))
+
+    def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
+        """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
+        reward = (weights @ actual.mean(axis=1))[:, None] / self.n_prompts
+        return Outcomes(np.full_like(reward, costs.mean()), reward)
+
+
+def decision_path(scores: ArrayLike, costs: ArrayLike) -> DecisionPath:
+    """Every decision by argmax_i scores_i - exchange_rate * cost_i, at every breakpoint, no grid.
 
     A prompt changes its LLM only at the breakpoints of the upper envelope of its M lines (equation 4.4 as a
-    function of the exchange rate). All breakpoints of all prompts, sorted once, with running sums of the
-    changes in cost and reward, are the whole frontier: O(n M log(n M)) time, and memory beyond the input only
-    for the breakpoints there are. `exact_frontier(actual, actual, costs)` is the oracle's.
+    function of the exchange rate). All breakpoints of all prompts, sorted once, are the whole path:
+    O(n M log(n M)) time, and memory beyond the input only for the breakpoints there are.
+
+    Parameters
+    ----------
+    scores : (n, M)
+        What the policy believes about every LLM on every prompt: predicted rewards, or anything to take costs
+        from.
+    costs : (M,)
+        Cost per prompt of every LLM.
+
+    Returns
+    -------
+    DecisionPath
+        Equal breakpoints are one point; at a breakpoint the cheaper LLM is chosen, as `erp.routing.route` does.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, a value is not finite or a cost is negative.
+    """
+    scores = finite("scores", scores, 2)
+    n_prompts, n_llms = scores.shape
+    costs = costs_of(costs, n_llms)
+    first = np.empty(n_prompts, dtype=np.intp)
+    rates, prompts, before, after = [], [], [], []
+    block = max(1, BLOCK_CELLS // n_llms)
+    for start in range(0, n_prompts, block):
+        llm, until = envelopes(scores[start : start + block], costs)
+        row, place = np.nonzero(until[:, 1:] > 0)
+        rates.append(until[row, place + 1])
+        prompts.append(row + start)
+        before.append(llm[row, place + 1])
+        after.append(llm[row, place])
+        top = (until > 0).sum(axis=1)[:, None] - 1
+        first[start : start + block] = np.take_along_axis(llm, top, axis=1)[:, 0]
+
+    rate = np.concatenate(rates)
+    order = np.argsort(rate, kind="stable")
+    rate = rate[order]
+    # The number of changes made by the end of each point: none at exchange rate 0, all at the last.
+    last = np.flatnonzero(np.diff(rate, append=np.inf) > 0)
+    return DecisionPath(
+        first=first,
+        prompt=np.concatenate(prompts)[order],
+        before=np.concatenate(before)[order],
+        after=np.concatenate(after)[order],
+        exchange_rate=np.concatenate([[0.0], rate[last]]),
+        changes=np.concatenate([[0], last + 1]),
+    )
+
+
+def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) -> Frontier:
+    """What deciding by argmax_i predicted_i - exchange_rate * cost_i earns, for all exchange rates at once.
+
+    `exact_frontier(actual, actual, costs)` is the oracle's.
 
     Parameters
     ----------
     predicted : (n, M)
-        What the policy decides by, for every prompt and LLM: predicted rewards, or anything to add costs to.
+        What the policy decides by, for every prompt and LLM: predicted rewards, or anything to take costs from.
     actual : (n, M)
         Empirical expected rewards, by which the decisions are judged.
     costs : (M,)
@@ -86,7 +315,7 @@ def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) ->
     Returns
     -------
     Frontier
-        Equal breakpoints merged; at a breakpoint the cheaper LLM is chosen, as `erp.routing.route` does.
+        One point for each point of `decision_path(predicted, costs)`.
 
     Raises
     ------
@@ -95,39 +324,8 @@ def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) ->
     """
     predicted = finite("predicted", predicted, 2)
     actual = finite("actual", actual, 2, predicted.shape)
-    n_prompts, n_llms = predicted.shape
-    costs = costs_of(costs, n_llms)
-
-    rates, savings, gains, rewards, regrets = [], [], [], [], []
-    block = max(1, BLOCK_CELLS // n_llms)
-    for start in range(0, n_prompts, block):
-        llm, until = envelopes(predicted[start : start + block], costs)
-        judged = actual[start : start + block]
-        row, place = np.nonzero(until[:, 1:] > 0)
-        enters, leaves = llm[row, place], llm[row, place + 1]
-        rates.append(until[row, place + 1])
-        savings.append(costs[leaves] - costs[enters])
-        gains.append(judged[row, enters] - judged[row, leaves])
-        first = np.take_along_axis(llm, (until > 0).sum(axis=1)[:, None] - 1, axis=1)
-        reward = np.take_along_axis(judged, first, axis=1)[:, 0]
-        rewards.append(reward)
-        regrets.append(judged.max(axis=1) - reward)
-
-    rate = np.concatenate(rates)
-    order = np.argsort(rate, kind="stable")
-    rate = rate[order]
-    # The number of changes made by the end of each point: none at exchange rate 0, all at the last.
-    last = np.flatnonzero(np.diff(rate, append=np.inf) > 0)
-    changes = np.concatenate([[0], last + 1])
-    gain = _running_sum(np.concatenate(gains)[order])[changes] / n_prompts
-    # Summed from the cheapest end, so that the cost falls strictly and ends on the cheapest LLM's exactly.
-    excess = _running_sum(np.concatenate(savings)[order][::-1])[rate.size - changes] / n_prompts
-    return Frontier(
-        exchange_rate=np.concatenate([[0.0], rate[last]]),
-        cost=costs.min() + excess,
-        reward=np.concatenate(rewards).mean() + gain,
-        regret=np.concatenate(regrets).mean() - gain,
-    )
+    costs = costs_of(costs, predicted.shape[1])
+    return decision_path(predicted, costs).frontier(actual, costs)
 
 
 def fixed_points(actual: ArrayLike, costs: ArrayLike) -> list[Point]:

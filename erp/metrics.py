@@ -13,7 +13,7 @@ from erp._check import Floats, costs_of, finite, indices
 UNDEFINED = "undefined"
 
 
-def r2(actual: ArrayLike, predicted: ArrayLike) -> Floats:
+def r2(actual: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """The share of the variance of `actual` that `predicted` explains, per column.
 
     1 - sum (actual - predicted)^2 / sum (actual - mean)^2, as in the paper's tables 1 and 2.
@@ -22,10 +22,12 @@ def r2(actual: ArrayLike, predicted: ArrayLike) -> Floats:
     ----------
     actual, predicted : (n, m) or (n,)
         Empirical and predicted expected rewards, one column per LLM.
+    weights : (b, n), optional
+        How often each prompt was drawn in b resamples (`erp.bootstrap.resamples`).
 
     Returns
     -------
-    (m,), or () for vectors
+    (m,), or () for vectors; with weights (b, m) or (b,)
         nan stands for "undefined": a column whose actual values are all the same has nothing to explain.
         `describe` writes it so; nan must not reach a reader.
 
@@ -37,10 +39,16 @@ def r2(actual: ArrayLike, predicted: ArrayLike) -> Floats:
     dimensions = 1 if np.ndim(actual) == 1 else 2
     actual = finite("actual", actual, dimensions)
     predicted = finite("predicted", predicted, dimensions, actual.shape)
-    total = np.square(actual - actual.mean(axis=0)).sum(axis=0)
-    missed = np.square(actual - predicted).sum(axis=0)
+    n_prompts = actual.shape[0]
+    drawn = np.ones((1, n_prompts)) if weights is None else finite("weights", weights, 2, (None, n_prompts))
+    # Around the mean of all, so that a large common offset costs a resample's variance no digits.
+    around = actual - actual.mean(axis=0)
+    total = drawn @ np.square(around) - np.square(drawn @ around) / n_prompts
+    missed = drawn @ np.square(actual - predicted)
+    nothing = _constant(actual) | (total <= 1e-12 * np.square(around).max(axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(_constant(actual), np.nan, 1.0 - missed / total))
+        found = np.where(nothing, np.nan, 1.0 - missed / total)
+    return np.asarray(found[0] if weights is None else found)
 
 
 def noise_ceiling(mean: ArrayLike, variance: ArrayLike, n: ArrayLike) -> float:

@@ -8,6 +8,7 @@ Exit status: 0 done, 1 a run failed, 2 a mistake of the user (one or two lines o
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -190,7 +191,7 @@ def _progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome
 
     shown: list[Any] = []
 
-    def start(description: str, total: int) -> Advance:
+    def start(description: str, total: int, unit: str) -> Advance:
         while shown:
             progress.remove_task(shown.pop())
         shown.append(progress.add_task(description, total=total, done=f"0/{total}", left=""))
@@ -203,7 +204,7 @@ def _progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome
             done += finished
             rate = done / max(time.monotonic() - began, 1e-3)
             left = f"{(total - done) / rate:.0f} s left" if done else ""
-            progress.update(task, advance=finished, done=f"{done}/{total} prompts, {rate:,.0f}/s", left=left)
+            progress.update(task, advance=finished, done=f"{done}/{total} {unit}, {rate:,.0f}/s", left=left)
 
         return advance
 
@@ -245,6 +246,7 @@ def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: fl
     _findings(pool)
     out.print(
         f'\nNext:  erp route --pool {pool.name} "What is 7 plus 5?"   the choice for a prompt\n'
+        f"       erp report --pool {pool.name}                      every table and figure, and what they say\n"
         f"       erp status --pool {pool.name}                      what is there\n"
         f'       erp sql --pool {pool.name} "SELECT ..."            the tables\n'
         "       erp ui                                          the Dagster UI",
@@ -255,39 +257,114 @@ def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: fl
 def _findings(pool: Pool) -> None:
     """What routing earns, for every reward model whose evaluation is there."""
     from erp import describe
+    from erp_assets.findings import Findings
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
     warehouse = Warehouse(pool)
-    table = Table(box=rich.box.SIMPLE, title="Routing on the test prompts, cost ignored (exchange rate 0)")
-    for heading in ("reward", "mean R2", "policy", "regret", "cost"):
+    table = Table(box=rich.box.SIMPLE, title="Routing on the test prompts")
+    for heading in ("reward", "mean R2", "policy", "regret", "cost", "reward at equal cost"):
         table.add_column(heading, justify="left" if heading in ("reward", "policy") else "right")
     for name in pool.reward_models:
-        if warehouse.stamp(Partition("frontiers", name)) is None:
+        if warehouse.stamp(Partition("comparisons", name)) is None:
             continue
         frontier = warehouse.read(Partition("frontiers", name)).to_pandas()
-        always = frontier[frontier["policy"] == "always"]
-        best = always.loc[always["regret"].idxmin()]
-        rows = [
-            ("route by predicted reward", frontier[frontier["policy"] == "ERP"].iloc[0]),
-            (f"always {best['llm']}", best),
-            ("random", frontier[frontier["policy"] == "random"].iloc[0]),
-        ]
+        ends = frontier[frontier["exchange_rate"] == 0]
+        found = Findings(warehouse.read(Partition("comparisons", name)).to_pandas())
         scores = warehouse.read(Partition("predictability", name)).to_pandas()
         mean_r2 = scores.loc[scores["category"] == "all", "r2"].mean()
-        for i, (policy, row) in enumerate(rows):
+        labels = {"ERP": "route by predicted reward", found.best: found.best, "random": "random", "oracle": "oracle"}
+        for i, (policy, label) in enumerate(labels.items()):
+            kind, _, llm = policy.partition(" ")
+            row = ends[(ends["policy"] == kind) & ((ends["llm"] == llm) | (llm == ""))].iloc[0]
+            earned = found.own(policy, "equal_cost")
             table.add_row(
                 *((name, describe(mean_r2)) if i == 0 else ("", "")),
-                policy,
+                label,
                 f"{row['regret']:.3f}",
                 f"{row['cost']:.3g}",
-                end_section=i == len(rows) - 1,
+                f"{earned.value:.3f} [dim]({earned.low:.3f} to {earned.high:.3f})[/]",
+                end_section=i == len(labels) - 1,
             )
     if table.row_count:
         out.print(table)
-    report = warehouse.place(Partition("report", "")) / "report.html"
+        out.print(
+            "Regret and cost at exchange rate 0; reward at equal cost: averaged over all budgets, 95 % interval.\n",
+            style="dim",
+        )
+    report = _report_file(pool)
     if report.exists():
         out.print(f"Report: {report.relative_to(pool.root)}")
+
+
+def _report_file(pool: Pool) -> Path:
+    from erp_resources.lineage import Partition
+    from erp_resources.warehouse import Warehouse
+
+    return Warehouse(pool).place(Partition("report", "")) / "report.html"
+
+
+# ------------------------------------------------------------------------------------------- report
+
+
+@app.command()
+def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
+    """Write the report, open it, and say what was found."""
+    chosen = _pool(pool)
+    from erp_assets.findings import Findings
+    from erp_assets.report import TABLES
+    from erp_assets.runs import only_one, pool_states, run_pool
+    from erp_resources.lineage import Partition
+    from erp_resources.warehouse import Warehouse
+
+    def waiting(who: str) -> None:
+        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+
+    with only_one(chosen, waiting), _instance(chosen.root) as instance, _progress_bars() as (on_start, on_end):
+        outcomes = run_pool(chosen, instance, select=["report"], on_start=on_start, on_end=on_end)
+        found = pool_states(chosen, instance)
+    path = _report_file(chosen)
+    behind = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
+    way_out = f"not up to date: {', '.join(behind)}; make it with: erp run --pool {chosen.name}"
+    if not path.exists():
+        raise UserError(f"there is no report of pool '{chosen.name}' yet; {way_out}")
+    if behind:
+        err.print(f"The report of pool '{chosen.name}' is not the latest: {way_out}", markup=False, soft_wrap=True)
+    warehouse = Warehouse(chosen)
+    tables = {
+        name: {table: warehouse.read(Partition(table, name)).to_pandas() for table in TABLES}
+        for name in chosen.reward_models
+        if all(warehouse.stamp(Partition(table, name)) for table in TABLES)
+    }
+    said = {name: Findings(of["comparisons"]).sentences() for name, of in tables.items()}
+    if as_json:
+        numbers = {
+            name: {"findings": said[name]}
+            | {table: _records(frame) for table, frame in of.items() if table != "frontiers"}
+            for name, of in tables.items()
+        }
+        _print_json({"pool": chosen.name, "report": str(path), "not_materialized": behind, "reward_models": numbers})
+    else:
+        for name, sentences in said.items():
+            out.print(f"[bold]{name}[/]")
+            for sentence in sentences:
+                out.print(f"  {sentence}", markup=False)
+        out.print(f"Report: {path.relative_to(chosen.root)}", markup=False)
+        if sys.stdout.isatty():
+            typer.launch(path.as_uri())
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a table for JSON, which has no undefined (null here) and no infinite number ("never")."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None if math.isnan(value) else "never"
+        return value
+
+    return [{name: plain(value) for name, value in row.items()} for row in frame.astype(object).to_dict("records")]
 
 
 # ------------------------------------------------------------------------------------------- status
@@ -306,7 +383,7 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     chosen = _pool(pool)
     check_entries(chosen)
     from erp_assets.runs import pool_states
-    from erp_resources.lineage import STAGES, Partition
+    from erp_resources.lineage import EVALUATIONS, STAGES, Partition
 
     with _instance(chosen.root) as instance:
         found = pool_states(chosen, instance)
@@ -339,9 +416,7 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
             llm, cell(["generations"], llm), *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models)
         )
     matrix.add_section()
-    matrix.add_row(
-        "evaluation", "", *(cell(("predictability", "frontiers", "router"), name) for name in chosen.reward_models)
-    )
+    matrix.add_row("evaluation", "", *(cell(EVALUATIONS, name) for name in chosen.reward_models))
     out.print(whole, matrix)
     if any(state != "materialized" for state in found.values()):
         out.print(f"`erp run --pool {chosen.name}` makes what is not done.", markup=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
 
-from erp_assets import evaluation, generations, probes, prompts, report, rewards
+from erp_assets import evaluation, frontiers, generations, policies, probes, prompts, report, rewards, router
 from erp_assets.stage import IO_MANAGER
 from erp_resources.io_manager import WarehouseIOManager
 from erp_resources.pool import Pool, find_root, load_pool, pool_names
@@ -20,7 +20,7 @@ from erp_resources.pool import Pool, find_root, load_pool, pool_names
 for _category in (BetaWarning, PreviewWarning):
     warnings.filterwarnings("ignore", category=_category)
 
-_STAGES = (prompts, generations, rewards, probes, evaluation, report)
+_STAGES = (prompts, generations, rewards, probes, policies, evaluation, frontiers, router, report)
 
 
 def build_defs(pools: list[Pool]) -> dg.Definitions:

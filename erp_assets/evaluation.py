@@ -1,186 +1,210 @@
-"""How well the probes predict, and what routing by them earns.
+"""How well expected rewards are predicted.
 
-What belongs here: the predictability, frontiers and router assets. What to keep out: metrics, the
-exact frontier and the router itself (`erp`).
+What belongs here: the predictability, pairwise_wins, win_rates and proposition_1 assets. What to keep out:
+the numbers themselves (`erp.metrics`, `erp.pairwise`), and what routing earns (`frontiers`).
 """
-
-import base64
-from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import erp
-from erp.figures import frontier_png
-from erp_assets.matrices import Floats, matrix, nullable
-from erp_assets.stage import Step, Value, stage
+from erp import figures, pairwise
+from erp.bootstrap import interval, resamples
+from erp_assets.matrices import Floats, embedding_matrix, is_split, matrix, rewarded
+from erp_assets.metadata import picture, table
+from erp_assets.stage import Step, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import SCHEMAS, Partitions
 
 ALL_CATEGORIES = "all"
 
-_FRONTIER = ("exchange_rate", "cost", "reward", "regret")
-
-
-def frontier_table(predicted: Floats, actual: Floats, costs: Floats, llms: list[str]) -> pa.Table:
-    """Cost, reward and regret of every policy: ERP and the oracle at every breakpoint, each LLM, random."""
-
-    def rows(policy: str, path: erp.Frontier | list[erp.Point], names: list[str] | None = None) -> pa.Table:
-        points = {name: getattr(path, name) for name in _FRONTIER} if isinstance(path, erp.Frontier) else None
-        columns = points or pd.DataFrame(path).to_dict("list") | {"exchange_rate": [None] * len(path)}
-        fixed: dict[str, Any] = {"policy": [policy] * len(path), "llm": names or [None] * len(path)}
-        return pa.table(fixed | columns, schema=SCHEMAS["frontiers"])
-
-    return pa.concat_tables(
-        [
-            rows("ERP", erp.exact_frontier(predicted, actual, costs)),
-            rows("oracle", erp.exact_frontier(actual, actual, costs)),
-            rows("always", erp.fixed_points(actual, costs), llms),
-            rows("random", [erp.random_point(actual, costs)]),
-        ]
-    )
-
-
-def frontier_parts(
-    frame: pd.DataFrame,
-) -> tuple[dict[str, erp.Frontier], dict[str, erp.Point], erp.Point]:
-    """The frontiers, the fixed LLMs and the random policy of a `frontiers` table, as the figures take them."""
-    by_policy = dict(iter(frame.groupby("policy", sort=False)))
-    paths = {
-        name: erp.Frontier(*(by_policy[policy][column].to_numpy() for column in _FRONTIER))
-        for name, policy in (("erp", "ERP"), ("oracle", "oracle"))
-    }
-    fixed = {
-        row.llm: erp.Point(row.cost, row.reward, row.regret) for row in by_policy["always"].itertuples(index=False)
-    }
-    chance = by_policy["random"].iloc[0]
-    return paths, fixed, erp.Point(chance["cost"], chance["reward"], chance["regret"])
-
 
 def predictability_rows(
-    actual: Floats,
-    predicted: Floats,
-    variances: Floats,
-    counts: Floats,
-    categories: pd.Series,
-    llms: list[str],
+    actual: Floats, predicted: Floats, variances: Floats, counts: Floats, categories: pd.Series, llms: list[str]
 ) -> pd.DataFrame:
-    """R2 and noise ceiling of every LLM, on all test prompts and within each category (Table 1)."""
+    """R2, its interval and its noise ceiling for every LLM, on all test prompts and within each (Tables 1 and 2)."""
     rows = []
-    for category in [ALL_CATEGORIES, *sorted(categories.unique())]:
-        chosen = np.asarray((categories == category) | (category == ALL_CATEGORIES))
+    for category, chosen in by_category(categories):
         r2 = erp.r2(actual[chosen], predicted[chosen])
+        blocks = [erp.r2(actual[chosen], predicted[chosen], weights) for weights in resamples(int(chosen.sum()))]
+        low, high = interval(np.concatenate(blocks))
         for i, llm in enumerate(llms):
             ceiling = erp.noise_ceiling(actual[chosen, i], variances[chosen, i], counts[chosen, i])
-            rows.append((llm, category, r2[i], ceiling, int(chosen.sum())))
-    return pd.DataFrame(rows, columns=["llm", "category", "r2", "noise_ceiling", "n"])
+            explained = max(0.0, r2[i]) / ceiling if ceiling > 0 and not np.isnan(r2[i]) else np.nan
+            rows.append((llm, category, r2[i], low[i], high[i], ceiling, explained, int(chosen.sum())))
+    return pd.DataFrame(rows, columns=SCHEMAS["predictability"].names)
+
+
+def win_rate_rows(actual: Floats, predicted: Floats, categories: pd.Series, llms: list[str]) -> pd.DataFrame:
+    """How often each LLM has the largest ER, empirically and by prediction, in all and by category (Figure 4)."""
+    rows = []
+    for category, chosen in by_category(categories):
+        empirical, expected = (pairwise.win_rates(values[chosen]) for values in (actual, predicted))
+        blocks = [pairwise.win_rates(actual[chosen], weights) for weights in resamples(int(chosen.sum()))]
+        low, high = interval(np.concatenate(blocks))
+        for i, llm in enumerate(llms):
+            rows.append((category, llm, empirical[i], low[i], high[i], expected[i], int(chosen.sum())))
+    return pd.DataFrame(rows, columns=SCHEMAS["win_rates"].names)
+
+
+def by_category(categories: pd.Series) -> list[tuple[str, np.ndarray]]:
+    """Which prompts count for all categories together, and for each."""
+    every = [(ALL_CATEGORIES, np.ones(len(categories), dtype=bool))]
+    return every + [(name, np.asarray(categories == name)) for name in sorted(categories.unique())]
+
+
+def rewarded_test(prompts: pa.Table, expected_rewards: Partitions, keys: list[str]) -> tuple[pa.Table, Floats]:
+    """The test prompts that every LLM has an expected reward on, and these (n, M)."""
+    test_ids, actual = rewarded(
+        expected_rewards, keys, prompts["prompt_id"].filter(pa.array(is_split(prompts, "test")))
+    )
+    return prompts.filter(pc.is_in(prompts["prompt_id"], value_set=test_ids.combine_chunks())), actual
+
+
+def samples(rewards: Partitions, keys: list[str], prompt_ids: pa.ChunkedArray) -> list[Floats]:
+    """The rewards of every LLM's samples, (n, K) each, in the order of `prompt_ids`."""
+    found = []
+    for key in keys:
+        scored = rewards.read(key)
+        place = pc.index_in(scored["prompt_id"], value_set=prompt_ids.combine_chunks())
+        wanted = pc.is_valid(place)
+        index = place.filter(wanted).to_numpy()
+        found.append(pairwise.sample_matrix(index, scored["reward"].filter(wanted).to_numpy(), len(prompt_ids)))
+    return found
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
     llms = list(pool.llms)
-    costs = np.array(pool.costs)
-
-    def keys_of(reward_model: str) -> list[str]:
-        return [f"{llm}|{reward_model}" for llm in llms]
 
     @stage(pool, group="evaluation", kinds={"numpy"})
     def predictability(
         step: Step, prompts: Partitions, expected_rewards: Partitions, predicted_rewards: Partitions
     ) -> dict[str, pa.Table]:
         """R2 of every LLM's probe on the test prompts beside its noise ceiling, in all and by category (Table 1)."""
-        table = prompts.read()
-        table = table.filter(pa.array(table["split"].to_pandas() == "test"))
+        every = prompts.read()
         made = {}
         for key in step.keys:
-            actual, variances, counts = (
-                matrix(expected_rewards, keys_of(key), column, table["prompt_id"])
-                for column in ("mean", "variance", "n")
+            test, actual = rewarded_test(every, expected_rewards, step.llm_keys(key))
+            variances, counts = (
+                matrix(expected_rewards, step.llm_keys(key), column, test["prompt_id"]) for column in ("variance", "n")
             )
-            predicted = matrix(predicted_rewards, keys_of(key), "predicted", table["prompt_id"])
-            frame = predictability_rows(actual, predicted, variances, counts, table["category"].to_pandas(), llms)
-            made[key] = pa.table(
-                {
-                    "llm": pa.array(frame["llm"], type=pa.string()),
-                    "category": pa.array(frame["category"], type=pa.string()),
-                    "r2": nullable(frame["r2"].to_numpy()),
-                    "noise_ceiling": nullable(frame["noise_ceiling"].to_numpy()),
-                    "n": pa.array(frame["n"], type=pa.int32()),
-                }
-            )
+            predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", test["prompt_id"])
+            frame = predictability_rows(actual, predicted, variances, counts, test["category"].to_pandas(), llms)
+            made[key] = pa.Table.from_pandas(frame, SCHEMAS["predictability"], preserve_index=False)
             overall = frame[frame["category"] == ALL_CATEGORIES]
-            shown = (
-                overall[["llm", "r2", "noise_ceiling", "n"]].round(3).astype(object).where(overall.notna(), "undefined")
-            )
             step.report(
                 key,
                 mean_r2=float(overall["r2"].mean()) if overall["r2"].notna().any() else None,
-                table=dg.TableMetadataValue(
-                    [dg.TableRecord({str(k): v for k, v in row.items()}) for row in shown.to_dict("records")],
-                    schema=dg.TableSchema([dg.TableColumn(name) for name in shown.columns]),
-                ),
+                mean_explained=float(overall["explained"].mean()) if overall["explained"].notna().any() else None,
+                table=table(overall.drop(columns="category")),
+                figure=picture(figures.predictability_png(*predictability_parts(frame, llms)), "R2"),
+            )
+        return made
+
+    @stage(pool, group="evaluation", kinds={"scikitlearn"})
+    def pairwise_wins(
+        step: Step,
+        prompts: Partitions,
+        prompt_embeddings: Partitions,
+        rewards: Partitions,
+        predicted_rewards: Partitions,
+    ) -> dict[str, pa.Table]:
+        """AUROC of ER differences at telling which of two LLMs wins, beside a model trained per pair (Figure 3)."""
+        every = prompts.read()
+        split = {name: every["prompt_id"].filter(pa.array(is_split(every, name))) for name in ("train", "test")}
+        embeddings = {name: embedding_matrix(prompt_embeddings.read(), ids) for name, ids in split.items()}
+        made = {}
+        for key in step.keys:
+            keys = step.llm_keys(key)
+            wins = pairwise.pairwise_wins(
+                matrix(predicted_rewards, keys, "predicted", split["test"]),
+                samples(rewards, keys, split["test"]),
+                embeddings["train"],
+                samples(rewards, keys, split["train"]),
+                embeddings["test"],
+                advance=step.progress(f"logistic regressions {key}", len(llms) * (len(llms) - 1) // 2, "pairs"),
+            )
+            frame = pd.DataFrame(wins._asdict())
+            frame.insert(0, "llm_a", [llms[i] for i in frame.pop("a")])
+            frame.insert(1, "llm_b", [llms[i] for i in frame.pop("b")])
+            made[key] = pa.Table.from_pandas(frame, SCHEMAS["pairwise_wins"], preserve_index=False)
+            shown = ["llm_a", "llm_b", "wins", "auroc", "logistic", "difference_low", "difference_high"]
+            step.report(
+                key,
+                mean_auroc=_mean(frame["auroc"]),
+                mean_logistic_auroc=_mean(frame["logistic"]),
+                table=table(frame[shown]),
+                figure=picture(figures.pairwise_png(llms, wins), "AUROC"),
             )
         return made
 
     @stage(pool, group="evaluation", kinds={"numpy"})
-    def frontiers(
+    def win_rates(
         step: Step, prompts: Partitions, expected_rewards: Partitions, predicted_rewards: Partitions
     ) -> dict[str, pa.Table]:
-        """Cost and regret of every policy on the test prompts, ERP and oracle at every exchange rate (Figure 1b)."""
-        table = prompts.read()
-        prompt_ids = table.filter(pa.array(table["split"].to_pandas() == "test"))["prompt_id"]
+        """How often each LLM is the best one, empirically and by prediction, in all and by category (Figure 4)."""
+        every = prompts.read()
         made = {}
         for key in step.keys:
-            actual = matrix(expected_rewards, keys_of(key), "mean", prompt_ids)
-            predicted = matrix(predicted_rewards, keys_of(key), "predicted", prompt_ids)
-            made[key] = frontier_table(predicted, actual, costs, llms)
-            frame = made[key].to_pandas()
-            routed = frame[frame["policy"] == "ERP"].iloc[0]
-            fixed = frame[frame["policy"] == "always"]
-            best = fixed.loc[fixed["regret"].idxmin()]
+            test, actual = rewarded_test(every, expected_rewards, step.llm_keys(key))
+            predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", test["prompt_id"])
+            frame = win_rate_rows(actual, predicted, test["category"].to_pandas(), llms)
+            made[key] = pa.Table.from_pandas(frame, SCHEMAS["win_rates"], preserve_index=False)
             step.report(
                 key,
-                breakpoints=int((frame["policy"] == "ERP").sum()),
-                erp_regret=float(routed["regret"]),
-                erp_cost=float(routed["cost"]),
-                best_single_llm=str(best["llm"]),
-                best_single_regret=float(best["regret"]),
-                best_single_cost=float(best["cost"]),
-                frontier=_inline(frontier_png(*frontier_parts(frame))),
+                table=table(frame[frame["category"] == ALL_CATEGORIES].drop(columns="category")),
+                figure=picture(figures.win_rate_png(*win_rate_parts(frame, llms)), "win rates"),
             )
         return made
 
-    @stage(pool, group="models", kinds={"python"})
-    def router(
-        step: Step, prompts: Partitions, expected_rewards: Partitions, probes: Partitions, predicted_rewards: Partitions
-    ) -> dict[str, Value]:
-        """The router as a bundle on disk: probes, costs and embedder; `erp route` and `erp.Router.load` read it."""
-        table = prompts.read()
-        prompt_ids = table.filter(pa.array(table["split"].to_pandas() == "train"))["prompt_id"]
-        made: dict[str, Value] = {}
+    @stage(pool, group="evaluation", kinds={"numpy"})
+    def proposition_1(step: Step, prompts: Partitions, rewards: Partitions) -> dict[str, pa.Table]:
+        """Proposition 1's bound on the probability that the better LLM wins, beside what the samples say."""
+        every = prompts.read()
+        prompt_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
+        made = {}
         for key in step.keys:
-            actual = matrix(expected_rewards, keys_of(key), "mean", prompt_ids)
-            predicted = matrix(predicted_rewards, keys_of(key), "predicted", prompt_ids)
-            stored = [probes.read(probe).to_pylist()[0] for probe in keys_of(key)]
-            bundle = erp.Router(
-                pool=step.pool.name,
-                reward_model=key,
-                llms=tuple(llms),
-                coefficients=np.array([probe["coefficients"] for probe in stored]),
-                intercepts=np.array([probe["intercept"] for probe in stored]),
-                costs=costs,
-                frontier=erp.exact_frontier(predicted, actual, costs),
-                embedder=step.pool.embedder.model_dump(mode="json"),
+            found = pairwise.proposition_1(samples(rewards, step.llm_keys(key), prompt_ids))
+            frame = pd.DataFrame(found._asdict())
+            made[key] = pa.Table.from_pandas(frame, SCHEMAS["proposition_1"], preserve_index=False)
+            verdicts = frame["verdict"].value_counts()
+            step.report(
+                key,
+                **{f"bins_{verdict}": int(count) for verdict, count in verdicts.items()},
+                table=table(frame[["gap", "win", "win_low", "win_high", "bound", "verdict", "n"]]),
             )
-            made[key] = bundle.save
-            step.report(key, llms=len(llms), dimensions=bundle.dimensions)
         return made
 
-    return [predictability, frontiers, router]
+    return [predictability, pairwise_wins, win_rates, proposition_1]
 
 
-def _inline(png: bytes) -> dg.MarkdownMetadataValue:
-    """A picture that the UI shows where metadata stands."""
-    return dg.MetadataValue.md(f"![frontier](data:image/png;base64,{base64.b64encode(png).decode()})")
+def grid(frame: pd.DataFrame, rows: list[str], columns: list[str], value: str) -> Floats:
+    """One column of a table with a row for every LLM and category as an array, LLMs by categories."""
+    by_both = frame.pivot(index="llm", columns="category", values=value)
+    return np.asarray(by_both.loc[rows, columns], dtype=np.float64)
+
+
+def predictability_parts(frame: pd.DataFrame, llms: list[str]) -> tuple[list[str], list[str], Floats, Floats, Floats]:
+    """LLMs, columns, R2, ceilings and counts of a `predictability` table, as the figures take them."""
+    columns = list(dict.fromkeys(frame["category"]))
+    r2, ceiling, counts = (grid(frame, llms, columns, value) for value in ("r2", "noise_ceiling", "n"))
+    return llms, columns, r2, ceiling, counts[0].astype(int)
+
+
+def win_rate_parts(
+    frame: pd.DataFrame, llms: list[str]
+) -> tuple[list[str], list[str], Floats, Floats, Floats, Floats, Floats]:
+    """LLMs, categories, both rates, the interval and counts of a `win_rates` table, as the figures take them."""
+    columns = list(dict.fromkeys(frame["category"]))
+    names = ("empirical", "predicted", "empirical_low", "empirical_high")
+    empirical, predicted, low, high = (grid(frame, llms, columns, value).T for value in names)
+    counts = grid(frame, llms, columns, "n")[0].astype(int)
+    return llms, columns, empirical, predicted, low, high, counts
+
+
+def _mean(values: pd.Series) -> float | None:
+    return float(values.mean()) if values.notna().any() else None

@@ -23,13 +23,32 @@ def embedding_matrix(table: pa.Table, prompt_ids: pa.ChunkedArray) -> NDArray[np
 
 
 def matrix(partitions: Partitions, keys: Sequence[str], column: str, prompt_ids: pa.ChunkedArray) -> Floats:
-    """One column of m partitions as an array (n, m), in the order of `prompt_ids` and `keys`."""
+    """One column of m partitions as an array (n, m), in the order of `prompt_ids` and `keys`; null is nan."""
     columns = []
     for key in keys:
         table = partitions.read(key)
         values = table[column].take(_positions(table, prompt_ids, f"[{key}]"))
         columns.append(values.cast(pa.float64()).to_numpy())
     return np.column_stack(columns)
+
+
+def rewarded(
+    expected_rewards: Partitions, keys: Sequence[str], prompt_ids: pa.ChunkedArray
+) -> tuple[pa.ChunkedArray, Floats]:
+    """The prompts that every one of m LLMs has an expected reward on, and these (n', m).
+
+    A prompt that failed with one of them cannot be compared. Raises `UserError` when none is left.
+    """
+    means = matrix(expected_rewards, keys, "mean", prompt_ids)
+    known = ~np.isnan(means).any(axis=1)
+    if not known.any():
+        raise UserError(f"no prompt has a reward by all of {', '.join(keys)}; see the errors in generations")
+    return prompt_ids.filter(pa.array(known)), means[known]
+
+
+def is_split(prompts: pa.Table, split: str) -> NDArray[np.bool_]:
+    """Which prompts (n,) are in the train or test split."""
+    return np.asarray(pc.equal(prompts["split"], split).to_numpy())
 
 
 def nullable(values: Sequence[float] | NDArray[np.float64]) -> pa.Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 import erp
-from erp_assets.matrices import embedding_matrix, matrix, nullable
+from erp_assets.matrices import embedding_matrix, is_split, matrix, nullable
 from erp_assets.stage import Step, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions
@@ -24,22 +24,27 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     ) -> dict[str, pa.Table]:
         """The ridge probe of the LLM and reward model (eq. 3.2); all probes of a run share one factorisation."""
         table = prompts.read()
-        train = np.asarray(table["split"].to_pandas() == "train")
+        train = is_split(table, "train")
         embeddings = embedding_matrix(prompt_embeddings.read(), table["prompt_id"])
         means, variances, counts = (
             matrix(expected_rewards, step.keys, column, table["prompt_id"]) for column in ("mean", "variance", "n")
         )
         fitted = erp.RidgeProbes(beta=step.pool.probe.beta).fit(embeddings[train], means[train])
-        r2 = erp.r2(means[~train], fitted.predict(embeddings[~train]))
+        predicted = fitted.predict(embeddings)
         made = {}
         for i, key in enumerate(step.keys):
-            ceiling = erp.noise_ceiling(means[~train, i], variances[~train, i], counts[~train, i])
+            known = ~np.isnan(means[:, i])
+            test = known & ~train
+            r2, ceiling = np.nan, np.nan
+            if test.any():
+                r2 = float(erp.r2(means[test, i], predicted[test, i]))
+                ceiling = erp.noise_ceiling(means[test, i], variances[test, i], counts[test, i])
             row = {
                 "coefficients": pa.array([fitted.coefficients_[i]], type=pa.list_(pa.float64())),
                 "intercept": [float(fitted.intercept_[i])],
                 "beta": [float(fitted.beta_[i])],
-                "n_train": pa.array([int(train.sum())], type=pa.int32()),
-                "r2": nullable([r2[i]]),
+                "n_train": pa.array([int((known & train).sum())], type=pa.int32()),
+                "r2": nullable([r2]),
                 "noise_ceiling": nullable([ceiling]),
             }
             made[key] = pa.table(row)
@@ -61,7 +66,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     ) -> dict[str, pa.Table]:
         """What the probe predicts for every prompt; train prompts by leave-one-out, so that nothing is flattered."""
         table = prompts.read()
-        train = np.asarray(table["split"].to_pandas() == "train")
+        train = is_split(table, "train")
         embeddings = embedding_matrix(prompt_embeddings.read(), table["prompt_id"])
         means = matrix(expected_rewards, step.keys, "mean", table["prompt_id"])
         stored = [probes.read(key).to_pylist()[0] for key in step.keys]

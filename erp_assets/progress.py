@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
-Reporter = Callable[[str, int], "Iterator[Advance]"]
+Start = Callable[[str, int, str], Advance]
+"""Begins a bar from a description, a total and what is counted."""
 
 _SECONDS_BETWEEN_LINES = 10.0
-_bars: list[Callable[[str, int], Advance]] = []
+_bars: list[Start] = []
 
 
 @contextmanager
-def bars(start: Callable[[str, int], Advance]) -> Iterator[None]:
-    """Show progress by `start(description, total)` within this block, instead of in the log."""
+def bars(start: Start) -> Iterator[None]:
+    """Show progress by `start(description, total, unit)` within this block, instead of in the log."""
     _bars.append(start)
     try:
         yield
@@ -26,10 +27,10 @@ def bars(start: Callable[[str, int], Advance]) -> Iterator[None]:
         _bars.remove(start)
 
 
-def progress(description: str, total: int, log: logging.Logger) -> Advance:
-    """A function to call with the number of prompts that were finished since the last call."""
+def progress(description: str, total: int, log: logging.Logger, unit: str = "prompts") -> Advance:
+    """A function to call with the number of prompts, or of another unit, that were finished since the last call."""
     if _bars:
-        return _bars[-1](description, total)
+        return _bars[-1](description, total, unit)
     began = last = time.monotonic()
     done = 0
 
@@ -40,7 +41,7 @@ def progress(description: str, total: int, log: logging.Logger) -> Advance:
         if done and (now - last > _SECONDS_BETWEEN_LINES or done >= total):
             last, rate = now, done / max(now - began, 1e-9)
             log.info(
-                f"{description}: {done} of {total} prompts, {rate:.1f} a second, {(total - done) / rate:.0f} s left"
+                f"{description}: {done} of {total} {unit}, {rate:.1f} a second, {(total - done) / rate:.0f} s left"
             )
 
     return advance

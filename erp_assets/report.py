@@ -1,9 +1,10 @@
 """The report of a pool: one self-contained page with every table and figure.
 
-What belongs here: the report asset, its sentences and its page (`report.html`). What to keep out: how
-a figure looks (`erp.figures`) and how its numbers are computed (`erp`, `evaluation`).
+What belongs here: the report asset and its page (`report.html`). What to keep out: how a figure looks
+(`erp.figures`), how its numbers are computed (`erp`, `evaluation`, `frontiers`), and what they say (`findings`).
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import jinja2
 import numpy as np
 import pandas as pd
 import plotly.offline
-import pyarrow as pa
 
-from erp import figures
-from erp_assets.evaluation import ALL_CATEGORIES, frontier_parts
+from erp import figures, pairwise
+from erp.summaries import SUMMARIES, Estimate
+from erp_assets.evaluation import grid, predictability_parts, rewarded_test, win_rate_parts
+from erp_assets.findings import Findings
+from erp_assets.frontiers import frontier_parts
 from erp_assets.matrices import Floats, matrix
+from erp_assets.metadata import picture
 from erp_assets.stage import Step, Value, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions, replace_file
@@ -26,64 +30,122 @@ REPORT_FILE = "report.html"
 PICTURE_FILE = "frontier.png"
 """The frontier of the pool's first reward model, for a README or a chat."""
 
-
-def findings(frame: pd.DataFrame) -> str:
-    """What a `frontiers` table says in words: routing at exchange rate 0 against the best single LLM."""
-    paths, fixed, chance = frontier_parts(frame)
-    routed = paths["erp"].at(0.0)
-    name = min(fixed, key=lambda llm: fixed[llm].regret)
-    best = fixed[name]
-    gain, possible = best.regret - routed.regret, best.regret
-    if possible <= 0:
-        return f"{name} is best on every test prompt, so there is nothing that routing could gain."
-    if gain <= 0:
-        return (
-            f"Routing does not pay for this reward: always asking {name} has a mean regret of {best.regret:.3f}, "
-            f"routing by predicted reward {routed.regret:.3f}."
-        )
-    cost = f"{routed.cost / best.cost:.0%} of its cost" if best.cost > 0 else f"a mean cost of {routed.cost:.3g}"
-    sentence = (
-        f"Routing by predicted reward has a mean regret of {routed.regret:.3f}; the best single LLM, {name}, has "
-        f"{best.regret:.3f}, a random choice {chance.regret:.3f}. Routing closes {gain / possible:.0%} of the gap "
-        f"between {name} and a choice in hindsight, at {cost}."
-    )
-    path = paths["erp"]
-    as_good = np.flatnonzero(path.regret <= best.regret)
-    cheapest = float(path.cost[as_good].min())
-    if best.cost > 0 and cheapest < best.cost:
-        sentence += f" A regret no higher than {name}'s is had for {cheapest / best.cost:.0%} of its cost."
-    return sentence
+TABLES = ("predictability", "pairwise_wins", "win_rates", "proposition_1", "frontiers", "comparisons")
+"""The tables that the page shows, one partition for every reward model."""
 
 
 def section(
     name: str,
-    pool: Pool,
-    test: pd.DataFrame,
-    scores: pd.DataFrame,
-    frame: pd.DataFrame,
+    llms: list[str],
+    tables: Mapping[str, pd.DataFrame],
+    categories: list[str],
     predicted: Floats,
     actual: Floats,
 ) -> dict[str, Any]:
-    """The part of the page about one reward model."""
-    llms = list(pool.llms)
-    columns = [ALL_CATEGORIES, *sorted(test["category"].unique())]
-
-    def grid(column: str) -> Floats:
-        table = scores.pivot(index="llm", columns="category", values=column)
-        return np.asarray(table.loc[llms, columns], dtype=np.float64)
-
-    paths, fixed, chance = frontier_parts(frame)
+    """The part of the page about one reward model, from its tables and the test prompts' ER (n, M)."""
+    scores, pairs, bound = tables["predictability"], tables["pairwise_wins"], tables["proposition_1"]
+    found = Findings(tables["comparisons"])
+    columns = list(dict.fromkeys(scores["category"]))
+    place = {llm: i for i, llm in enumerate(llms)}
+    drawn = {
+        "frontier": figures.frontier_figure(*frontier_parts(tables["frontiers"], llms)),
+        "equal_cost": _forest(found, list(dict.fromkeys(tables["comparisons"]["policy"])), None),
+        "against": _forest(found, [policy for policy in found.policies if policy != "ERP"], "ERP"),
+        "table": figures.predictability_table(
+            *predictability_parts(scores, llms),
+            low=grid(scores, llms, columns, "r2_low"),
+            high=grid(scores, llms, columns, "r2_high"),
+        ),
+        "scatter": figures.expected_reward_scatter(llms, categories, predicted, actual),
+        "wins": figures.win_rate_figure(*win_rate_parts(tables["win_rates"], llms)),
+    }
+    if len(bound) and bound["bound"].notna().all():
+        drawn["proposition_1"] = figures.proposition_1_figure(
+            *(bound[column].to_numpy() for column in ("gap", "win", "win_low", "win_high", "bound")),
+            bound["verdict"].tolist(),
+        )
+    if len(pairs):
+        indices = pairs.assign(a=pairs["llm_a"].map(place), b=pairs["llm_b"].map(place))
+        wins = pairwise.PairwiseWins(*(indices[field].to_numpy() for field in pairwise.PairwiseWins._fields))
+        drawn["pairs"] = figures.pairwise_figure(llms, wins)
     return {
         "name": name,
-        "findings": findings(frame),
-        "frontier": figures.fragment(figures.frontier_figure(paths, fixed, chance)),
-        "table": figures.fragment(
-            figures.predictability_table(llms, columns, grid("r2"), grid("noise_ceiling"), grid("n")[0].astype(int))
-        ),
-        "scatter": figures.fragment(
-            figures.expected_reward_scatter(llms, test["category"].tolist(), predicted, actual)
-        ),
+        "findings": found.sentences(),
+        "summaries": summary_table(found, list(dict.fromkeys(tables["comparisons"]["policy"]))),
+        "differences": difference_table(found),
+        "proposition": proposition_words(bound),
+        "models": pairwise.models_trained(len(llms)),
+        "figures": {name: figures.fragment(figure) for name, figure in drawn.items()},
     }
+
+
+def _forest(found: Findings, policies: list[str], base: str | None) -> Any:
+    """Reward at equal cost of each policy, or what `base` earns more than each."""
+    estimates = [found.difference(base, policy) if base else found.own(policy, "equal_cost") for policy in policies]
+    values, low, high = np.array(estimates, dtype=np.float64).T
+    label = f"{base} less the policy, reward at equal cost" if base else SUMMARIES["equal_cost"].label
+    return figures.comparison_figure(policies, values, low, high, label, zero=base is not None)
+
+
+def summary_table(found: Findings, policies: list[str]) -> list[dict[str, Any]]:
+    """A row of words for every policy: each summary, and its interval."""
+    return [
+        {"policy": policy, "cells": [words(found.own(policy, summary)) for summary in SUMMARIES]} for policy in policies
+    ]
+
+
+def difference_table(found: Findings) -> list[dict[str, Any]]:
+    """For every pair of policies what the row's has over the column's, and whether it is shown."""
+    rows = []
+    for policy in found.policies:
+        cells: list[dict[str, Any] | None] = []
+        for against in found.policies:
+            if policy == against:
+                cells.append(None)
+                continue
+            difference = found.difference(policy, against)
+            sign = "more" if difference.value > 0 else "less"
+            cells.append({**words(difference, "+"), "shown": sign if found.shown(policy, against) else ""})
+        rows.append({"policy": policy, "cells": cells})
+    return rows
+
+
+def words(estimate: Estimate, sign: str = "") -> dict[str, str]:
+    """An estimate as text: undefined where it is nan, never where no point reaches what it asks for."""
+
+    def one(value: float) -> str:
+        return "undefined" if math.isnan(value) else "never" if math.isinf(value) else f"{value:{sign}.3f}"
+
+    value, low, high = (one(number) for number in estimate)
+    return {"value": value, "interval": "" if value == "undefined" or low == high else f"[{low}, {high}]"}
+
+
+def proposition_words(bound: pd.DataFrame) -> str:
+    """Where Proposition 1 holds, is vacuous or is violated, and with which sigma."""
+    pairs = {verdict: int(rows["n"].sum()) for verdict, rows in bound.groupby("verdict")}
+    total = sum(pairs.values())
+    if not total or "undefined" in pairs:
+        return "Its sigma takes two LLMs, and two samples of a prompt, to be estimated."
+    sigma, safe = bound["sigma"].iloc[0], bound["safe_sigma"].iloc[0]
+    clauses = {
+        "vacuous": "is vacuous, no better than a coin, for {:.0%} of the pairs of LLMs on prompts",
+        "violated": "is violated by the samples for {:.0%}",
+        "holds": "holds and promises something for {:.0%}",
+    }
+    parts = [clause.format(pairs[verdict] / total) for verdict, clause in clauses.items() if verdict in pairs]
+    said = (
+        f"With sigma estimated as {sigma:.3g}, the standard deviation of the noisiest LLM's rewards, the bound "
+        f"{', '.join(parts)}."
+    )
+    if "violated" in pairs:
+        above_half = bound["safe_bound"] > 0.5
+        promised = bound.loc[above_half, "n"].sum() / total
+        said += (
+            " The proposition needs a sigma that suits the noisiest prompt as well: half of the widest range of one "
+            f"LLM's rewards on one prompt, {safe:.3g}, always does, and its bound promises something for "
+            f"{promised:.0%} of the pairs."
+        )
+    return said
 
 
 def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]]) -> str:
@@ -96,6 +158,8 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]]) -> s
         counts=prompts["split"].value_counts().to_dict(),
         categories=prompts["category"].value_counts().sort_index().to_dict(),
         sections=sections,
+        summaries=SUMMARIES,
+        policies=figures.POLICIES,
         plotly_js=plotly.offline.get_plotlyjs(),
         page_css=figures.PAGE_CSS,
     )
@@ -103,6 +167,7 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]]) -> s
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The asset of this module for one pool."""
+    llms = list(pool.llms)
 
     @stage(pool, group="evaluation", kinds={"plotly"})
     def report(
@@ -110,34 +175,26 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         prompts: Partitions,
         expected_rewards: Partitions,
         predicted_rewards: Partitions,
-        predictability: Partitions,
-        frontiers: Partitions,
+        **tables: Partitions,
     ) -> Value:
-        """One self-contained HTML page: R2 (Table 1), predicted against empirical (Figure 2), frontiers (Figure 1b)."""
-        table = prompts.read()
-        test = table.filter(pa.array(table["split"].to_pandas() == "test"))
+        """One self-contained HTML page with every table and figure, and what they say in words."""
+        every = prompts.read()
         sections = []
         for name in step.pool.reward_models:
-            keys = [f"{llm}|{name}" for llm in step.pool.llms]
-            sections.append(
-                section(
-                    name,
-                    step.pool,
-                    test.to_pandas(),
-                    predictability.read(name).to_pandas(),
-                    frontiers.read(name).to_pandas(),
-                    matrix(predicted_rewards, keys, "predicted", test["prompt_id"]),
-                    matrix(expected_rewards, keys, "mean", test["prompt_id"]),
-                )
-            )
-        html = page(step.pool, table.to_pandas(), sections)
-        said: Mapping[str, str] = {section["name"]: section["findings"] for section in sections}
-        step.report("", findings=dg.MetadataValue.md("\n".join(f"- **{name}**: {text}" for name, text in said.items())))
-        picture = figures.frontier_png(*frontier_parts(frontiers.read(next(iter(pool.reward_models))).to_pandas()))
+            keys = step.llm_keys(name)
+            test, actual = rewarded_test(every, expected_rewards, keys)
+            predicted = matrix(predicted_rewards, keys, "predicted", test["prompt_id"])
+            frames = {table: partitions.read(name).to_pandas() for table, partitions in tables.items()}
+            sections.append(section(name, llms, frames, test["category"].to_pylist(), predicted, actual))
+        html = page(step.pool, every.to_pandas(), sections)
+        first = next(iter(pool.reward_models))
+        png = figures.frontier_png(*frontier_parts(tables["frontiers"].read(first).to_pandas(), llms))
+        said = "\n".join(f"- **{one['name']}**: {' '.join(one['findings'])}" for one in sections)
+        step.report("", findings=dg.MetadataValue.md(said), figure=picture(png, f"frontiers of {first}"))
 
         def save(folder: Path) -> None:
             replace_file(folder / REPORT_FILE, html.encode())
-            replace_file(folder / PICTURE_FILE, picture)
+            replace_file(folder / PICTURE_FILE, png)
 
         return save
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from erp import expected_rewards as mean_rewards
+from erp_assets.matrices import nullable
 from erp_assets.progress import Advance
 from erp_assets.stage import Step, Verdict, stage, stage_check
 from erp_resources.lineage import LLM, REWARD_MODEL, Partition
@@ -51,11 +52,12 @@ def score_into(
     with generations.open(llm) as file:
         for index in range(file.num_row_groups):
             chunk = file.read_row_group(index)
+            answered = chunk.filter(pc.is_null(chunk["error"]))
             if not staging.has(index):
-                rewards, distinct = score_once(chunk, prompts, model)
+                rewards, distinct = score_once(answered, prompts, model)
                 staging.write(index, rewards)
                 scored += distinct
-                responses += chunk.num_rows
+                responses += answered.num_rows
             advance(len(pc.unique(chunk["prompt_id"])))
         staging.commit(file.num_row_groups)
     return 1 - scored / responses if responses else 0.0
@@ -89,7 +91,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         """Every response has one finite reward."""
         table = warehouse.read(partition)
         with warehouse.open(Partition("generations", partition.key.split("|")[0])) as file:
-            responses = file.metadata.num_rows
+            responses = file.read(columns=["error"])["error"].null_count
         finite = np.isfinite(table["reward"].to_numpy())
         problems = [
             f"prompt {prompt_id}, sample {sample}: reward is not finite"
@@ -104,25 +106,28 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
 
     @stage(pool, group="data", kinds={"numpy"})
     def expected_rewards(step: Step, prompts: Partitions, rewards: Partitions) -> dict[str, pa.Table]:
-        """The empirical expected reward of the LLM on every prompt: mean and variance over its samples (eq. 3.1)."""
+        """The empirical expected reward of the LLM on every prompt: mean and variance over its samples (eq. 3.1).
+
+        A prompt that failed has none: the mean is null.
+        """
         prompt_ids = prompts.read()["prompt_id"]
         made = {}
         for key in step.keys:
             table = rewards.read(key)
+            if not table.num_rows:
+                raise UserError(f"rewards[{key}] has no reward at all; `erp sql` shows why in generations.error")
             index = pc.index_in(table["prompt_id"], value_set=prompt_ids.combine_chunks())
             if index.null_count:
                 raise UserError(
                     f"rewards[{key}] has rewards of prompts that are gone; run `erp run` to make them again"
                 )
             mean, variance, count = mean_rewards(index.to_numpy(), table["reward"].to_numpy(), len(prompt_ids))
-            if not (count > 0).all():
-                raise UserError(f"rewards[{key}] has no reward for {int((count == 0).sum())} prompts")
-            step.report(key, mean_expected_reward=float(mean.mean()))
+            step.report(key, mean_expected_reward=float(np.nanmean(mean)), prompts_without=int((count == 0).sum()))
             made[key] = pa.table(
                 {
                     "prompt_id": prompt_ids,
-                    "mean": pa.array(mean),
-                    "variance": pa.array(variance),
+                    "mean": nullable(mean),
+                    "variance": nullable(variance),
                     "n": pa.array(count.astype(np.int32)),
                 }
             )

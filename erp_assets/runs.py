@@ -22,7 +22,16 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from erp_assets.definitions import build_defs
 from erp_assets.partitions import partitions_def
-from erp_resources.lineage import STAGES, UNPARTITIONED, Partition, names_in, partitions_of, states, upstream_of
+from erp_resources.lineage import (
+    EVALUATIONS,
+    STAGES,
+    UNPARTITIONED,
+    Partition,
+    names_in,
+    partitions_of,
+    states,
+    upstream_of,
+)
 from erp_resources.pool import Pool, check_entries
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
@@ -38,7 +47,7 @@ _WAVES: tuple[tuple[str, ...], ...] = (
     ("generations",),
     ("rewards",),
     ("expected_rewards", "probes", "predicted_rewards"),
-    ("predictability", "frontiers", "router"),
+    EVALUATIONS,
     ("report",),
 )
 """Assets that share their partitions and may share a run; a run costs about a second of its own."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from erp_assets.partitions import partition_mapping, partitions_def
 from erp_assets.progress import Advance, progress
-from erp_resources.lineage import STAGES, UNPARTITIONED, Partition, fingerprint, names_in
+from erp_resources.lineage import STAGES, UNPARTITIONED, Partition, fingerprint, names_in, settings_hash
 from erp_resources.pool import Pool
 from erp_resources.warehouse import SCHEMAS, Partitions, Staging, Warehouse
 
@@ -49,6 +49,10 @@ class Step:
         """The LLM and the reward model that a partition key names."""
         return names_in(key, STAGES[self._asset].dimensions)
 
+    def llm_keys(self, reward_model: str) -> list[str]:
+        """The keys of every LLM's partition of this reward model, in the pool file's order."""
+        return [f"{llm}|{reward_model}" for llm in self.pool.llms]
+
     def partition(self, key: str) -> Partition:
         """The partition of this asset with this key."""
         return Partition(self._asset, key)
@@ -59,11 +63,12 @@ class Step:
 
     def staging(self, key: str) -> AbstractContextManager[Staging]:
         """Where a long stage collects its chunks, so that a crash costs one of them."""
-        return Warehouse(self.pool).staging(self.partition(key), self.fingerprint(key))
+        partition = self.partition(key)
+        return Warehouse(self.pool).staging(partition, self.fingerprint(key), settings_hash(self.pool, partition))
 
-    def progress(self, description: str, total: int) -> Advance:
-        """A function to call with the number of prompts that were just finished."""
-        return progress(description, total, self._context.log)
+    def progress(self, description: str, total: int, unit: str = "prompts") -> Advance:
+        """A function to call with the number of prompts, or of another unit, that were just finished."""
+        return progress(description, total, self._context.log, unit)
 
     def report(self, key: str, **metadata: Any) -> None:
         """Show numbers beside a partition in the UI; None stands for "undefined" and is left out."""

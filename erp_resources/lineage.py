@@ -26,10 +26,11 @@ the names of the LLM and of the reward model, joined by |."""
 
 
 class Stamp(NamedTuple):
-    """What a stored partition carries: what it was made from, and a hash of each of its columns."""
+    """What a stored partition carries: hashes of what it was made from, of each column, and of its settings alone."""
 
     fingerprint: str
     content: Mapping[str, str]
+    settings: str = ""
 
 
 class Partition(NamedTuple):
@@ -46,7 +47,7 @@ class Stage:
     `upstream` names the assets that it reads, and the columns of each that matter to it (an empty
     tuple: all of them). `settings(pool, names)` gives the part of the pool file that determines the asset's content;
     `names` maps the asset's dimensions to the partition's LLM and reward model. A change of code that
-    changes results raises `version`.
+    changes results or columns raises `version`.
     """
 
     dimensions: tuple[str, ...]
@@ -67,11 +68,12 @@ STAGES: dict[str, Stage] = {
     "generations": Stage(
         (LLM,),
         {"prompts": ("prompt_id", "prompt")},
-        lambda pool, names: [pool.llms[names[LLM]].fingerprint(pool.root), pool.sampling.model_dump()],
+        lambda pool, names: [pool.llms[names[LLM]].fingerprint(pool.root), pool.sampling.fingerprint()],
+        version=2,
     ),
     "rewards": Stage(
         (LLM, REWARD_MODEL),
-        {"prompts": ("prompt_id", "prompt", "answer"), "generations": ("prompt_id", "sample", "response")},
+        {"prompts": ("prompt_id", "prompt", "answer"), "generations": ("prompt_id", "sample", "response", "error")},
         lambda pool, names: pool.reward_models[names[REWARD_MODEL]].fingerprint(pool.root),
     ),
     "expected_rewards": Stage((LLM, REWARD_MODEL), {"prompts": ("prompt_id",), "rewards": ()}),
@@ -89,13 +91,46 @@ STAGES: dict[str, Stage] = {
             "probes": ("coefficients", "intercept", "beta"),
         },
     ),
+    "zooter": Stage(
+        (REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "prompt_embeddings": (), "expected_rewards": ()}
+    ),
+    "beliefs": Stage(
+        (REWARD_MODEL,),
+        {
+            "prompts": ("prompt_id", "split", "category"),
+            "prompt_embeddings": (),
+            "expected_rewards": (),
+            "predicted_rewards": (),
+            "zooter": ("llm", "weights", "intercept"),
+        },
+    ),
     "predictability": Stage(
         (REWARD_MODEL,),
         {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
+        version=2,
     ),
+    "pairwise_wins": Stage(
+        (REWARD_MODEL,),
+        {
+            "prompts": ("prompt_id", "split"),
+            "prompt_embeddings": (),
+            "rewards": ("prompt_id", "reward"),
+            "predicted_rewards": (),
+        },
+    ),
+    "win_rates": Stage(
+        (REWARD_MODEL,),
+        {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
+    ),
+    "proposition_1": Stage((REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}),
     "frontiers": Stage(
         (REWARD_MODEL,),
-        {"prompts": ("prompt_id", "split"), "expected_rewards": (), "predicted_rewards": ()},
+        {"prompts": ("prompt_id", "split"), "expected_rewards": (), "beliefs": ()},
+        lambda pool, names: pool.costs,
+    ),
+    "comparisons": Stage(
+        (REWARD_MODEL,),
+        {"prompts": ("prompt_id", "split"), "expected_rewards": (), "beliefs": ()},
         lambda pool, names: pool.costs,
     ),
     "router": Stage(
@@ -115,12 +150,20 @@ STAGES: dict[str, Stage] = {
             "expected_rewards": (),
             "predicted_rewards": (),
             "predictability": (),
+            "pairwise_wins": (),
+            "win_rates": (),
+            "proposition_1": (),
             "frontiers": (),
+            "comparisons": (),
         },
         lambda pool, names: pool.costs,
     ),
 }
 """All assets of a pool, every one after what it is made from."""
+
+
+EVALUATIONS = tuple(asset for asset, stage in STAGES.items() if stage.dimensions == (REWARD_MODEL,))
+"""The assets that look at all LLMs by one reward model."""
 
 
 def names_in(key: str, dimensions: tuple[str, ...]) -> dict[str, str]:
@@ -153,15 +196,31 @@ def fingerprint(pool: Pool, partition: Partition, contents: Mapping[Partition, M
     """The hash of what a partition is made from, given the contents of its upstream partitions."""
     stage = STAGES[partition.asset]
     made_from = {
-        "asset": partition.asset,
-        "version": stage.version,
-        "settings": stage.settings(pool, names_in(partition.key, stage.dimensions)),
+        **_settings(pool, partition),
         "upstream": {
-            f"{up.asset}[{up.key}]": [contents[up][column] for column in stage.upstream[up.asset] or contents[up]]
+            f"{up.asset}[{up.key}]": [contents[up].get(column) for column in stage.upstream[up.asset] or contents[up]]
             for up in upstream_of(pool, partition)
         },
     }
-    return hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return _hash(made_from)
+
+
+def settings_hash(pool: Pool, partition: Partition) -> str:
+    """The hash of a partition's settings alone: of what it would be made by, whatever it is made from."""
+    return _hash(_settings(pool, partition))
+
+
+def _settings(pool: Pool, partition: Partition) -> dict[str, Any]:
+    stage = STAGES[partition.asset]
+    return {
+        "asset": partition.asset,
+        "version": stage.version,
+        "settings": stage.settings(pool, names_in(partition.key, stage.dimensions)),
+    }
+
+
+def _hash(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def states(pool: Pool, stamp: Callable[[Partition], Stamp | None]) -> dict[Partition, str]:

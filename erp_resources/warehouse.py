@@ -39,6 +39,13 @@ def _column(name: str, kind: pa.DataType, about: str, nullable: bool = False) ->
     return pa.field(name, kind, nullable=nullable, metadata={"about": about})
 
 
+def _interval(name: str, about: str = "null when undefined") -> list[pa.Field]:
+    return [
+        _column(f"{name}_{end}", pa.float64(), f"{end} end of the 95 % interval of {name}; {about}", nullable=True)
+        for end in ("low", "high")
+    ]
+
+
 _PROMPT_ID = _column("prompt_id", pa.string(), "hash of the prompt's text")
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -61,9 +68,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             _PROMPT_ID,
             _column("sample", pa.int32(), "0 to n - 1"),
             _column("response", pa.string(), "what the LLM answered"),
-            _column("finish_reason", pa.string(), "stop, or length when max_tokens cut it"),
+            _column("finish_reason", pa.string(), "stop, length when max_tokens cut it, error when the prompt failed"),
             _column("prompt_tokens", pa.int32(), "tokens of the prompt, chat template included"),
             _column("completion_tokens", pa.int32(), "tokens of the response"),
+            _column("error", pa.string(), "why the prompt failed for good; it then has this one row", nullable=True),
         ]
     ),
     "rewards": pa.schema(
@@ -77,9 +85,11 @@ SCHEMAS: dict[str, pa.Schema] = {
     "expected_rewards": pa.schema(
         [
             _PROMPT_ID,
-            _column("mean", pa.float64(), "empirical expected reward: mean over the n samples"),
-            _column("variance", pa.float64(), "unbiased variance of the reward over the samples"),
-            _column("n", pa.int32(), "samples"),
+            _column(
+                "mean", pa.float64(), "empirical expected reward: mean over n samples; null without", nullable=True
+            ),
+            _column("variance", pa.float64(), "unbiased variance over the samples; null below 2", nullable=True),
+            _column("n", pa.int32(), "samples; 0 when the prompt failed"),
         ]
     ),
     "probes": pa.schema(
@@ -95,23 +105,109 @@ SCHEMAS: dict[str, pa.Schema] = {
     "predicted_rewards": pa.schema(
         [_PROMPT_ID, _column("predicted", pa.float64(), "predicted expected reward; leave-one-out on train prompts")]
     ),
+    "zooter": pa.schema(
+        [
+            _column("llm", pa.string(), "LLM whose logit the row is"),
+            _column("weights", pa.list_(pa.float64()), "weights of the linear softmax network, d numbers"),
+            _column("intercept", pa.float64(), "intercept of the logit"),
+            _column("beta", pa.float64(), "penalty, tuned on held-out train prompts; one for the network"),
+            _column("divergence", pa.float64(), "mean KL on the train prompts, in nats; one for the network"),
+            _column("n_train", pa.int32(), "prompts that the network was trained on"),
+        ]
+    ),
+    "beliefs": pa.schema(
+        [
+            _column("policy", pa.string(), "ERP, Zooter, kNN, k-means or category (which is told the category)"),
+            _column("llm", pa.string(), "LLM"),
+            _PROMPT_ID,
+            _column("belief", pa.float64(), "what the policy believes that the LLM earns, up to the prompt's constant"),
+        ]
+    ),
     "predictability": pa.schema(
         [
             _column("llm", pa.string(), "LLM"),
             _column("category", pa.string(), "category of prompts, or all"),
             _column("r2", pa.float64(), "R2 on the test split; null when undefined", nullable=True),
+            *_interval("r2"),
             _column("noise_ceiling", pa.float64(), "largest R2 that any predictor could reach", nullable=True),
+            _column("explained", pa.float64(), "r2 / noise_ceiling: share of the explainable", nullable=True),
             _column("n", pa.int32(), "test prompts"),
+        ]
+    ),
+    "pairwise_wins": pa.schema(
+        [
+            _column("llm_a", pa.string(), "the first LLM of the pair"),
+            _column("llm_b", pa.string(), "the second LLM of the pair"),
+            _column(
+                "wins", pa.float64(), "P(r(x, Y_b) > r(x, Y_a)), ties half, over all pairs of samples", nullable=True
+            ),
+            _column("ties", pa.float64(), "P(r(x, Y_b) = r(x, Y_a))", nullable=True),
+            _column("auroc", pa.float64(), "AUROC of the difference of predicted ER; null: undefined", nullable=True),
+            *_interval("auroc"),
+            _column("logistic", pa.float64(), "AUROC of a logistic regression trained on this pair", nullable=True),
+            *_interval("logistic"),
+            _column("difference", pa.float64(), "auroc less logistic", nullable=True),
+            *_interval("difference"),
+            _column("n", pa.int32(), "test prompts"),
+        ]
+    ),
+    "win_rates": pa.schema(
+        [
+            _column("category", pa.string(), "category of prompts, or all"),
+            _column("llm", pa.string(), "LLM"),
+            _column("empirical", pa.float64(), "share of prompts on which its ER is the largest, ties shared"),
+            *_interval("empirical"),
+            _column("predicted", pa.float64(), "share of prompts on which its predicted ER is the largest"),
+            _column("n", pa.int32(), "test prompts"),
+        ]
+    ),
+    "proposition_1": pa.schema(
+        [
+            _column("gap_low", pa.float64(), "the bin's smallest difference of ER"),
+            _column("gap_high", pa.float64(), "the bin's largest difference of ER"),
+            _column("gap", pa.float64(), "mean difference of ER between the better and the other LLM"),
+            _column(
+                "win", pa.float64(), "P(reward of the better LLM > reward of the other), over all pairs of samples"
+            ),
+            *_interval("win"),
+            _column("tie", pa.float64(), "P(the two rewards are equal)"),
+            _column("bound", pa.float64(), "1 - exp(-gap^2 / (4 sigma^2)), mean over the bin", nullable=True),
+            _column("safe_bound", pa.float64(), "the same with safe_sigma", nullable=True),
+            _column("verdict", pa.string(), "holds, vacuous (bound no better than a coin), violated, or undefined"),
+            _column(
+                "sigma", pa.float64(), "pooled standard deviation of the noisiest LLM; one for the table", nullable=True
+            ),
+            _column(
+                "safe_sigma",
+                pa.float64(),
+                "half of the widest range of rewards of a prompt; one for the table",
+                nullable=True,
+            ),
+            _column("n", pa.int32(), "pairs of LLMs on test prompts"),
         ]
     ),
     "frontiers": pa.schema(
         [
-            _column("policy", pa.string(), "ERP, oracle, random, or always: one fixed LLM"),
+            _column("policy", pa.string(), "the policy; always: one fixed LLM"),
             _column("llm", pa.string(), "the fixed LLM of policy always", nullable=True),
-            _column("exchange_rate", pa.float64(), "lambda from which on this row holds", nullable=True),
+            _column("exchange_rate", pa.float64(), "lambda from which on this row holds"),
             _column("cost", pa.float64(), "mean cost per test prompt"),
             _column("reward", pa.float64(), "mean expected reward of the chosen LLMs"),
             _column("regret", pa.float64(), "mean regret (eq. 4.2)"),
+            *_interval("regret", "null but at up to 400 points of a policy"),
+            _column("shares", pa.list_(pa.float64()), "share of prompts sent to each LLM, in the pool file's order"),
+        ]
+    ),
+    "comparisons": pa.schema(
+        [
+            _column("policy", pa.string(), "the policy"),
+            _column("against", pa.string(), "what is subtracted; null: the policy's own number", nullable=True),
+            _column("summary", pa.string(), "what is measured, as erp.summaries.SUMMARIES defines it"),
+            _column(
+                "value", pa.float64(), "the number or difference; null: undefined, inf: never reached", nullable=True
+            ),
+            *_interval("value"),
+            _column("shown", pa.bool_(), "whether a difference stands when all pairs are looked at", nullable=True),
         ]
     ),
 }
@@ -146,7 +242,8 @@ class Warehouse:
         try:
             if partition.asset in SCHEMAS:
                 metadata = pq.read_metadata(self._file(partition)).metadata or {}
-                return Stamp(metadata[b"erp.fingerprint"].decode(), json.loads(metadata[b"erp.content"]))
+                settings = metadata.get(b"erp.settings", b"").decode()
+                return Stamp(metadata[b"erp.fingerprint"].decode(), json.loads(metadata[b"erp.content"]), settings)
             return Stamp(**json.loads((self.place(partition) / "stamp.json").read_text()))
         except FileNotFoundError:
             return None
@@ -174,9 +271,10 @@ class Warehouse:
     # ---- writing
 
     @contextlib.contextmanager
-    def staging(self, partition: Partition, fingerprint: str) -> Iterator["Staging"]:
+    def staging(self, partition: Partition, fingerprint: str, settings: str = "") -> Iterator["Staging"]:
         """A place to collect the chunks of a partition, kept when the process dies.
 
+        The partition will carry `fingerprint` and, if it is to be known by them, the hash of its `settings`.
         What an earlier attempt with the same fingerprint left is there; what others left is removed.
         Raises `UserError` when another process is writing the partition.
         """
@@ -187,7 +285,7 @@ class Warehouse:
                 for other in folder.iterdir():
                     if other.is_dir() and other.name != fingerprint:
                         shutil.rmtree(other)
-                yield Staging(self, partition, fingerprint, folder / fingerprint)
+                yield Staging(self, partition, fingerprint, folder / fingerprint, settings)
         except filelock.Timeout:
             raise UserError(
                 f"{partition.asset}[{partition.key}] of pool '{self.pool.name}' is being written by another run; "
@@ -275,11 +373,14 @@ class Warehouse:
 class Staging:
     """The chunks of one partition, each a file that is written beside and renamed."""
 
-    def __init__(self, warehouse: Warehouse, partition: Partition, fingerprint: str, folder: Path) -> None:
+    def __init__(
+        self, warehouse: Warehouse, partition: Partition, fingerprint: str, folder: Path, settings: str
+    ) -> None:
         self._warehouse = warehouse
         self._partition = partition
         self._fingerprint = fingerprint
         self._folder = folder
+        self._settings = settings
 
     def _chunk(self, index: int) -> Path:
         return self._folder / f"chunk-{index:06d}.parquet"
@@ -322,9 +423,13 @@ class Staging:
                 table = _fitted(pa.Table.from_batches([batch]), self._partition)
                 content.update(table)
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
-            stamp = Stamp(self._fingerprint, content.columns())
+            stamp = Stamp(self._fingerprint, content.columns(), self._settings)
             writer.add_key_value_metadata(
-                {"erp.fingerprint": stamp.fingerprint, "erp.content": json.dumps(stamp.content)}
+                {
+                    "erp.fingerprint": stamp.fingerprint,
+                    "erp.content": json.dumps(stamp.content),
+                    "erp.settings": stamp.settings,
+                }
             )
         _sync(beside)
         os.replace(beside, destination)
@@ -401,6 +506,8 @@ class _ContentHash:
     def _update(self, digests: "list[hashlib.blake2b]", values: pa.Array) -> None:
         of_shape, of_nulls, of_values = digests
         of_nulls.update(_bytes(values.is_null()))
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.uint8())
         if pa.types.is_string(values.type):
             of_shape.update(_bytes(pc.binary_length(values).fill_null(0)))
             of_values.update(b"".join(values.cast(pa.binary()).fill_null(b"").to_pylist()))

@@ -1,7 +1,7 @@
 """The interface of an LLM: what every backend is given, and what it gives back."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -16,10 +16,32 @@ RESPONSES = pa.schema(
         pa.field("finish_reason", pa.string(), nullable=False),
         pa.field("prompt_tokens", pa.int32(), nullable=False),
         pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("error", pa.string()),
     ]
 )
 """What `LanguageModel.sample` returns: `prompt_index` points into the prompts of the call, `sample`
-runs from 0 to n - 1 for each of them, `finish_reason` is "stop" or "length" (cut by max_tokens)."""
+runs from 0 to n - 1 for each of them, `finish_reason` is "stop" or "length" (cut by max_tokens).
+
+A prompt that fails for good (refused by a content filter, longer than the context) has one row instead:
+sample 0, an empty response, finish_reason "error" and what went wrong in `error`, null everywhere else.
+Failures of the model itself (a server that is gone, no memory left) are raised."""
+
+
+def failed(errors: Mapping[int, str]) -> pa.Table:
+    """The rows of prompts that failed for good, by their index, with the schema `RESPONSES`."""
+    n = len(errors)
+    return pa.table(
+        {
+            "prompt_index": pa.array(list(errors), pa.int32()),
+            "sample": pa.array([0] * n, pa.int32()),
+            "response": pa.array([""] * n, pa.string()),
+            "finish_reason": pa.array(["error"] * n, pa.string()),
+            "prompt_tokens": pa.array([0] * n, pa.int32()),
+            "completion_tokens": pa.array([0] * n, pa.int32()),
+            "error": pa.array(list(errors.values()), pa.string()),
+        },
+        schema=RESPONSES,
+    )
 
 
 class Sampling(Settings):
@@ -31,6 +53,12 @@ class Sampling(Settings):
     seed: int = Field(default=0, ge=0)
     chunk_size: PositiveInt = 128
     """Prompts that are sampled (or scored) between two writes to disk: what a crash can cost."""
+    max_failed: float = Field(default=0.05, ge=0, le=1)
+    """The share of prompts that may fail for good before an LLM's generations count as failed."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What changes the responses."""
+        return self.model_dump(exclude={"max_failed"})
 
 
 class LanguageModel(Protocol):
@@ -39,7 +67,8 @@ class LanguageModel(Protocol):
     def sample(self, prompts: Sequence[str], sampling: Sampling, seed: int) -> pa.Table:
         """Draw `sampling.n` independent responses to every prompt.
 
-        Returns a table with the schema `RESPONSES`, n rows per prompt, sorted by prompt_index and
-        sample. The same arguments on the same machine give the same table.
+        Returns a table with the schema `RESPONSES`, sorted by prompt_index and sample: n rows per prompt,
+        or one that says why it failed. The same arguments on the same machine give the same table where the
+        engine can promise it.
         """
         ...

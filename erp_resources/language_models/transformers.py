@@ -19,7 +19,7 @@ import pyarrow as pa
 from pydantic import NonNegativeFloat
 
 from erp_resources.hugging_face import load_model, load_tokenizer
-from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling
+from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling, failed
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
 if TYPE_CHECKING:
@@ -94,36 +94,46 @@ class TransformersLanguageModel:
         self._token_bytes = self._measure_cache()
 
     def sample(self, prompts: Sequence[str], sampling: Sampling, seed: int) -> pa.Table:
-        """See `LanguageModel.sample`.
-
-        Raises `UserError` when a prompt and `sampling.max_tokens` together exceed the model's context.
-        """
+        """See `LanguageModel.sample`; a prompt fails when it and `sampling.max_tokens` exceed the context."""
         import torch
 
-        if not prompts:
-            return RESPONSES.empty_table()
-        encoded = self._encode(prompts, sampling)
+        every = self._encode(prompts)
+        too_long = self._too_long(every, sampling)
+        kept = [index for index in range(len(every)) if index not in too_long]
+        if not kept:
+            return failed(too_long)
+        encoded = [every[index] for index in kept]
         generator = torch.Generator(self.model.device).manual_seed(seed)
         leaves: list[_Leaves] = []
         with torch.inference_mode(), _few_threads(self.model):
             for indices, counts in self._batches(encoded, sampling):
                 leaves.extend(self._grow(encoded, indices, counts, sampling, generator))
-        return self._to_table(leaves, encoded, sampling.n, generator)
+        sampled = self._to_table(leaves, encoded, sampling.n, generator)
+        if not too_long:
+            return sampled
+        index = pa.array(kept, pa.int32()).take(sampled["prompt_index"])
+        sampled = sampled.set_column(0, RESPONSES.field("prompt_index"), index)
+        return pa.concat_tables([sampled, failed(too_long)]).sort_by(
+            [("prompt_index", "ascending"), ("sample", "ascending")]
+        )
 
-    def _encode(self, prompts: Sequence[str], sampling: Sampling) -> list[list[int]]:
+    def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        if not prompts:
+            return []
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
         texts = self.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
         encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if context is not None:
-            too_long = [len(ids) for ids in encoded if len(ids) + sampling.max_tokens > context]
-            if too_long:
-                raise UserError(
-                    f"model '{self.name}': {len(too_long)} of {len(encoded)} prompts do not fit its context "
-                    f"of {context} tokens (the longest has {max(too_long)}, sampling.max_tokens adds "
-                    f"{sampling.max_tokens}); lower sampling.max_tokens or leave out the longest prompts"
-                )
         return encoded
+
+    def _too_long(self, encoded: list[list[int]], sampling: Sampling) -> dict[int, str]:
+        """Why prompts fail that leave less than `sampling.max_tokens` of the context, by their index."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or float("inf")
+        return {
+            index: f"the prompt's {len(ids)} tokens and sampling.max_tokens {sampling.max_tokens} exceed the "
+            f"context of {context} tokens"
+            for index, ids in enumerate(encoded)
+            if len(ids) + sampling.max_tokens > context
+        }
 
     def _measure_cache(self) -> int:
         """Bytes that one token of one row takes in the cache; refuses caches whose rows cannot be chosen."""
@@ -273,6 +283,7 @@ class TransformersLanguageModel:
                 "finish_reason": pa.array(["length", "stop"]).take(stopped[rows].astype(np.int8)),
                 "prompt_tokens": prompt_tokens[prompt_index],
                 "completion_tokens": completion_tokens[rows],
+                "error": pa.nulls(len(rows), pa.string()),
             },
             schema=RESPONSES,
         )

@@ -1,7 +1,11 @@
 """Probes against scikit-learn and against refitting."""
 
+import pickle
+import tracemalloc
+
 import numpy as np
 import pytest
+import scipy.linalg
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge, RidgeCV
@@ -19,6 +23,35 @@ def problem(n: int, d: int, m: int, seed: int = 0) -> tuple[Floats, Floats]:
     embeddings = rng.normal(size=(n, d)) + 0.7
     targets = embeddings @ rng.normal(size=(d, m)) / np.sqrt(d) + rng.normal(size=(n, m)) + 3.0
     return embeddings, targets
+
+
+def without(targets: Floats, pattern: str, seed: int = 3) -> Floats:
+    """Targets that lack prompts: a few, most or the first half of one, the same of all, or any of any."""
+    rng = np.random.default_rng(seed)
+    (n, m), missing = targets.shape, np.zeros(targets.shape, dtype=bool)
+    if pattern == "few":
+        missing[rng.choice(n, 3, replace=False), 0] = True
+    elif pattern == "all but four":
+        missing[rng.permutation(n)[4:], m - 1] = True
+    elif pattern == "first half":
+        missing[: n // 2, 0] = True
+    elif pattern == "the same of all":
+        missing[rng.choice(n, n // 3, replace=False)] = True
+    elif pattern == "any":
+        missing = rng.random((n, m)) < 0.3
+    return np.where(missing, np.nan, targets)
+
+
+PATTERNS = ["few", "all but four", "first half", "the same of all", "any"]
+
+
+@pytest.fixture
+def factorisations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of what is factorised, as it happens."""
+    shapes: list[tuple[int, ...]] = []
+    eigh = scipy.linalg.eigh
+    monkeypatch.setattr("scipy.linalg.eigh", lambda matrix: shapes.append(matrix.shape) or eigh(matrix))
+    return shapes
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -82,6 +115,155 @@ def test_rows_in_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(blocks.beta_, whole.beta_)
 
 
+@pytest.mark.parametrize("shape", [(60, 12, 5), (25, 80, 4), (30, 20, 3)])
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_a_target_that_lacks_prompts_is_fitted_on_those_it_has(
+    shape: tuple[int, int, int], pattern: str, beta: float
+) -> None:
+    embeddings, targets = problem(*shape)
+    targets = without(targets, pattern)
+    probes = RidgeProbes(beta).fit(embeddings, targets)
+    for j in range(shape[2]):
+        known = ~np.isnan(targets[:, j])
+        ridge = Ridge(alpha=beta) if beta != "auto" else RidgeCV(alphas=BETAS, alpha_per_target=True)
+        ridge.fit(embeddings[known], targets[known, j])
+        np.testing.assert_allclose(probes.beta_[j], beta if beta != "auto" else ridge.alpha_, rtol=1e-12)
+        np.testing.assert_allclose(probes.coefficients_[j], ridge.coef_, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(probes.intercept_[j], ridge.intercept_, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(60, 12, 5), (25, 80, 4), (30, 20, 3)])
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_leave_one_out_of_a_target_that_lacks_prompts_equals_refitting(
+    shape: tuple[int, int, int], pattern: str, beta: float
+) -> None:
+    embeddings, targets = problem(*shape)
+    targets = without(targets, pattern)
+    probes = RidgeProbes(beta).fit(embeddings, targets)
+    expected = probes.predict(embeddings)
+    for i, j in np.argwhere(~np.isnan(targets)):
+        others = ~np.isnan(targets[:, j])
+        others[i] = False
+        ridge = Ridge(alpha=probes.beta_[j]).fit(embeddings[others], targets[others, j])
+        expected[i, j] = ridge.predict(embeddings[[i]])[0]
+    np.testing.assert_allclose(probes.leave_one_out_, expected, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(leave_one_out(embeddings, targets, probes.beta_), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(30, 20, 2), (25, 80, 2)])
+def test_two_prompts_are_enough_for_a_target(shape: tuple[int, int, int]) -> None:
+    embeddings, targets = problem(*shape)
+    targets[2:, 1] = np.nan
+    probes = RidgeProbes().fit(embeddings, targets)
+    np.testing.assert_allclose(probes.coefficients_[1], Ridge().fit(embeddings[:2], targets[:2, 1]).coef_, atol=1e-8)
+    np.testing.assert_allclose(probes.leave_one_out_[:2, 1], targets[[1, 0], 1], rtol=0, atol=1e-8)
+
+
+def test_targets_that_have_the_same_prompts_share_a_factorisation(factorisations: list[tuple[int, ...]]) -> None:
+    embeddings, targets = problem(60, 12, 6)
+    RidgeProbes("auto").fit(embeddings, targets)
+    assert factorisations == [(12, 12)]
+    factorisations.clear()
+    targets[:9, [1, 4]] = np.nan
+    targets[5:55, 2] = np.nan
+    RidgeProbes("auto").fit(embeddings, targets)
+    assert sorted(factorisations) == [(10, 10), (12, 12), (12, 12)]
+
+
+@pytest.mark.parametrize("shape", SHAPES[:-2])
+@pytest.mark.parametrize("pattern", ["none", *PATTERNS])
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_adding_targets_equals_fitting_all(shape: tuple[int, int, int], pattern: str, beta: float) -> None:
+    embeddings, targets = problem(*shape)
+    first, second = without(targets, pattern), without(targets[:, ::-1] ** 2, pattern, seed=4)
+    third = targets[:, :1] - 2.0
+    added = RidgeProbes(beta).fit(embeddings, first).add(embeddings, second).add(embeddings, third)
+    fitted = RidgeProbes(beta).fit(embeddings, np.hstack([first, second, third]))
+    np.testing.assert_array_equal(added.beta_, fitted.beta_)
+    for name in ("coefficients_", "intercept_", "leave_one_out_"):
+        np.testing.assert_allclose(getattr(added, name), getattr(fitted, name), rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(added.predict(embeddings).shape, (shape[0], 2 * shape[2] + 1))
+
+
+@pytest.mark.parametrize("shape", [(60, 12, 3), (25, 80, 3)])
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_adding_a_target_factorises_nothing(
+    shape: tuple[int, int, int], beta: float, factorisations: list[tuple[int, ...]]
+) -> None:
+    embeddings, targets = problem(*shape)
+    probes = RidgeProbes(beta).fit(embeddings, targets[:, :2])
+    # Fitted probes that were stored and read keep what adding needs, and the order in memory is nothing.
+    probes = pickle.loads(pickle.dumps(probes)).add(np.asfortranarray(embeddings), targets[:, 2:])
+    assert len(factorisations) == 1
+    assert probes.beta_.shape == (3,)
+
+
+def test_the_factorisation_of_all_prompts_is_made_when_the_first_target_has_them(
+    factorisations: list[tuple[int, ...]],
+) -> None:
+    embeddings, targets = problem(60, 12, 4)
+    probes = RidgeProbes().fit(embeddings, without(targets[:, :2], "the same of all"))
+    assert len(factorisations) == 1
+    probes.add(embeddings, targets[:, 2:3]).add(embeddings, targets[:, 3:])
+    assert len(factorisations) == 2
+
+
+def test_targets_are_added_with_the_beta_of_the_fit() -> None:
+    embeddings, targets = problem(40, 6, 2)
+    probes = RidgeProbes(2.0).fit(embeddings, targets[:, :1]).set_params(beta="auto")
+    assert probes.add(embeddings, targets[:, 1:]).beta_.tolist() == [2.0, 2.0]
+    assert probes.fit(embeddings, targets).beta_.tolist() != [2.0, 2.0]
+
+
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_what_is_added_needs_the_embeddings_of_the_fit(beta: float) -> None:
+    embeddings, targets = problem(40, 6, 2)
+    probes = RidgeProbes(beta)
+    with pytest.raises(NotFittedError):
+        probes.add(embeddings, targets)
+    probes.fit(embeddings, targets)
+    before = probes.coefficients_.copy()
+    with pytest.raises(ValueError, match=r"embeddings have shape \(39, 6\), the probes were fitted on \(40, 6\)"):
+        probes.add(embeddings[1:], targets[1:])
+    changed = embeddings.copy()
+    changed[7, 2] += 1e-3
+    for others in (changed, embeddings[::-1], embeddings[:, ::-1], embeddings + 1e-6):
+        with pytest.raises(ValueError, match="not those that the probes were fitted on"):
+            probes.add(others, targets)
+    with pytest.raises(ValueError, match=r"targets\[:, 1\] has 1 known prompt\(s\), a probe needs at least 2"):
+        probes.add(embeddings, np.where(np.arange(40)[:, None] < [40, 1], targets, np.nan))
+    with pytest.raises(ValueError, match="embeddings have 40 rows, targets 39"):
+        probes.add(embeddings, targets[1:])
+    np.testing.assert_array_equal(probes.coefficients_, before)
+    assert not hasattr(clone(probes.add(embeddings, targets)), "coefficients_")
+
+
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_no_matrix_of_the_size_of_the_embeddings_is_made(beta: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("erp.probes._BLOCK_ROWS", 256)
+    embeddings, targets = problem(20_000, 100, 2)
+    tracemalloc.start()
+    try:
+        RidgeProbes(beta).fit(embeddings, targets[:, :1]).add(embeddings, targets[:, 1:])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A quarter is the check that all are finite.
+    assert peak < 0.6 * embeddings.nbytes
+
+
+@pytest.mark.parametrize("shape", [(60, 12, 3), (25, 80, 3)])
+def test_a_large_common_offset_costs_no_digits(shape: tuple[int, int, int]) -> None:
+    embeddings, targets = problem(*shape)
+    # Numbers that stay exact when the offset is added, so that only the fit may lose digits.
+    embeddings = np.round(embeddings * 2**12) / 2**12
+    near, far = (RidgeProbes(1.0).fit(embeddings + offset, targets) for offset in (0.0, 2.0**16))
+    np.testing.assert_allclose(far.coefficients_, near.coefficients_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(far.leave_one_out_, near.leave_one_out_, rtol=0, atol=1e-8)
+
+
 @pytest.mark.parametrize("beta", [1.0, "auto"])
 def test_a_constant_target_is_predicted_as_it_is(beta: float) -> None:
     embeddings, targets = problem(31, 8, 3)
@@ -90,6 +272,10 @@ def test_a_constant_target_is_predicted_as_it_is(beta: float) -> None:
     assert np.all(probes.coefficients_[1] == 0)
     assert probes.intercept_[1] == 0.1
     assert np.all(probes.leave_one_out_[:, 1] == 0.1)
+    targets[4:9, 1] = np.nan
+    probes.add(embeddings, targets[:, 1:2])
+    assert np.all(probes.coefficients_[3] == 0)
+    assert np.all(probes.leave_one_out_[:, 3] == 0.1)
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (5, 30)])
@@ -109,8 +295,9 @@ def test_float32_embeddings_are_fitted_in_double_precision() -> None:
 
 def test_fit_leaves_its_inputs_as_they_were() -> None:
     embeddings, targets = problem(20, 5, 2)
+    targets[3, 1] = np.nan
     before = embeddings.copy(), targets.copy()
-    RidgeProbes("auto").fit(embeddings, targets)
+    RidgeProbes("auto").fit(embeddings, targets).add(embeddings, targets)
     np.testing.assert_array_equal(embeddings, before[0])
     np.testing.assert_array_equal(targets, before[1])
 
@@ -138,6 +325,8 @@ def test_mistakes_are_named() -> None:
         RidgeProbes().fit(broken, targets)
     with pytest.raises(ValueError, match="targets must be finite: inf"):
         RidgeProbes().fit(embeddings, np.where(targets == targets[0, 0], np.inf, targets))
+    with pytest.raises(ValueError, match=r"targets\[:, 1\] has 0 known prompt"):
+        RidgeProbes().fit(embeddings, np.where([True, False], targets, np.nan))
     with pytest.raises(ValueError, match=r"give a single target as a column: targets\[:, None\]"):
         RidgeProbes().fit(embeddings, targets[:, 0])
     with pytest.raises(ValueError, match="embeddings have 10 rows, targets 9"):

@@ -15,7 +15,7 @@ import pytest
 from conftest import environment
 
 from erp_assets.runs import Outcome, only_one, pool_states, rectangles, run_pool
-from erp_resources.lineage import STAGES, Partition, partitions_of
+from erp_resources.lineage import EVALUATIONS, STAGES, Partition, partitions_of
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
@@ -61,7 +61,7 @@ def test_models_are_loaded_once_a_run_and_cheap_assets_share_one(pool: Pool, ins
         (("rewards",), 2),
         (("rewards",), 2),
         (("expected_rewards", "probes", "predicted_rewards"), 4),
-        (("predictability", "frontiers", "router"), 2),
+        (EVALUATIONS, 2),
         (("report",), 1),
     ]
 
@@ -80,12 +80,10 @@ def test_a_new_llm_costs_its_own_partitions_and_the_evaluations(
         for asset in ("rewards", "expected_rewards", "probes", "predicted_rewards")
         for name in pool.reward_models
     }
-    evaluated = {
-        f"{asset}[{name}]" for asset in ("predictability", "frontiers", "router") for name in pool.reward_models
-    }
+    evaluated = {f"{asset}[{name}]" for asset in EVALUATIONS for name in pool.reward_models}
     assert fresh == {"generations[third]"} | own | evaluated | {"report[]"}
     after = checksums(grown)
-    remade = ("predictability", "frontiers", "router", "report")
+    remade = (*EVALUATIONS, "report")
     assert {name: digest for name, digest in before.items() if not name.startswith(remade)} == {
         name: digest for name, digest in after.items() if not name.startswith(remade) and "llm=third" not in name
     }
@@ -107,7 +105,7 @@ def test_a_removed_llm_leaves_its_data_and_is_out_of_the_evaluations(
     run_pool(pool, instance)
     without = edit_pool("  large: {backend: transformers, model: models/large, cost: 3}\n", "")
     fresh = made(run_pool(without, instance))
-    assert {name.split("[")[0] for name in fresh} == {"predictability", "frontiers", "router", "report"}
+    assert {name.split("[")[0] for name in fresh} == {*EVALUATIONS, "report"}
     assert (Warehouse(pool).place(Partition("generations", "large")) / "part.parquet").exists()
     assert set(Warehouse(without).read(Partition("predictability", "taste"))["llm"].to_pylist()) == {"small"}
 

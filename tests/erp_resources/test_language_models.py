@@ -300,10 +300,20 @@ def test_the_fingerprint_changes_with_the_weights_and_not_with_the_cost(tmp_path
     assert entry(tmp_path / "lm").fingerprint(tmp_path) != before
 
 
-def test_prompts_beyond_the_context_are_named_with_the_way_out(letters: Any) -> None:
-    with pytest.raises(UserError, match=r"2 of 3 prompts do not fit its context of 64 .* 62, .*max_tokens") as raised:
-        letters.sample(["a", "b" * 60, "c" * 60], Sampling(max_tokens=4), seed=0)
-    assert "\n" not in str(raised.value)
+def test_a_prompt_beyond_the_context_fails_alone_and_says_why(letters: Any) -> None:
+    sampling = Sampling(n=3, max_tokens=4)
+    table = letters.sample(["b" * 60, "a", "c" * 60, "b"], sampling, seed=0)
+    assert table.schema == RESPONSES
+    assert table["prompt_index"].to_pylist() == [0, 1, 1, 1, 2, 3, 3, 3]
+    assert table["sample"].to_pylist() == [0, 0, 1, 2, 0, 0, 1, 2]
+    errors = table["error"].to_pylist()
+    assert errors[0] == "the prompt's 62 tokens and sampling.max_tokens 4 exceed the context of 64 tokens"
+    assert [error is None for error in errors] == [False, True, True, True, False, True, True, True]
+    assert table["finish_reason"].to_pylist()[0] == "error"
+    alone = letters.sample(["a", "b"], sampling, seed=0)
+    answered = table.filter(pa.compute.is_null(table["error"]))
+    assert answered["response"].to_pylist() == alone["response"].to_pylist()
+    assert letters.sample(["b" * 60], sampling, seed=0).num_rows == 1
 
 
 def test_a_tokenizer_without_chat_template_is_refused(tmp_path: Path) -> None:

@@ -57,7 +57,11 @@ def changed(pool: Pool, stamps: Stamps) -> dict[str, set[str]]:
     return found
 
 
-EVALUATIONS = {f"{asset}[{name}]" for asset in ("predictability", "frontiers", "router") for name in ("taste", "other")}
+EVALUATED = (
+    "zooter", "beliefs", "predictability", "pairwise_wins", "win_rates", "proposition_1", "frontiers", "comparisons",
+    "router",
+)  # fmt: skip
+EVALUATIONS = {f"{asset}[{name}]" for asset in EVALUATED for name in ("taste", "other")}
 CHAIN = ("rewards", "expected_rewards", "probes", "predicted_rewards")
 
 
@@ -84,14 +88,14 @@ def test_a_new_reward_model_samples_nothing_again(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "  other:", "  third: {backend: transformers, model: some/third, input: chat}\n  other:")
     new = {f"{asset}[{llm}|third]" for asset in CHAIN for llm in ("small", "large")}
-    new |= {f"{asset}[third]" for asset in ("predictability", "frontiers", "router")}
+    new |= {f"{asset}[third]" for asset in EVALUATED}
     assert changed(pool, stamps) == {"missing": new, "stale": {"report[]"}}
 
 
 def test_another_cost_touches_evaluations_alone(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "cost: 3", "cost: 4")
-    routed = {name for name in EVALUATIONS if not name.startswith("predictability")}
+    routed = {f"{asset}[{name}]" for asset in ("frontiers", "comparisons", "router") for name in ("taste", "other")}
     assert changed(pool, stamps) == {"stale": routed | {"report[]"}}
 
 
@@ -104,9 +108,7 @@ def test_a_changed_split_samples_and_embeds_nothing_again(root: Path) -> None:
     assert not any(
         name.startswith(("prompt_embeddings", "generations", "rewards", "expected_rewards")) for name in stale
     )
-    assert {name.split("[")[0] for name in stale} == {
-        "probes", "predicted_rewards", "predictability", "frontiers", "router", "report",
-    }  # fmt: skip
+    assert {name.split("[")[0] for name in stale} == {"probes", "predicted_rewards", *EVALUATED, "report"}
 
 
 def test_another_text_of_a_prompt_makes_generations_stale_and_another_answer_rewards_only(root: Path) -> None:
@@ -140,8 +142,7 @@ def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> No
         Partition("prompts", ""),
         Partition("expected_rewards", "small|other"),
         Partition("expected_rewards", "large|other"),
-        Partition("predicted_rewards", "small|other"),
-        Partition("predicted_rewards", "large|other"),
+        Partition("beliefs", "other"),
     ]
 
 

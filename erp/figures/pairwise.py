@@ -1,0 +1,404 @@
+"""Which of two LLMs wins: the paper's figures 3 and 8, and Proposition 1 beside the samples.
+
+What belongs here: the two maps of AUROC over pairs of LLMs, and the bound on the win probability. What to keep out:
+computing them (`erp.pairwise`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from erp._check import Floats, indices
+from erp.figures.layout import (
+    LETTER,
+    finish,
+    interval_words,
+    label_width,
+    legend_height,
+    padded,
+    shaped,
+    share_words,
+    shortened,
+)
+from erp.figures.pictures import POINT, WIDTH, blank, letters_on, panel, png, write
+from erp.figures.style import INK, VALUES, colour_of
+from erp.metrics import describe
+from erp.pairwise import PairwiseWins, models_trained
+
+# Colours span at least this much on either side of 0.5, so that noise around chance stays pale.
+_LEAST_SPAN = 0.1
+
+_VERDICTS = {
+    "holds": ("#2f7fe0", "circle"),
+    "vacuous": ("#8d8f96", "circle-open"),
+    "violated": ("#e02b3c", "diamond"),
+    "undefined": ("#8d8f96", "x-thin-open"),
+}
+_BOUND = "#1fa37a"
+
+
+def pairwise_figure(llms: Sequence[str], pairs: PairwiseWins) -> go.Figure:
+    """How well it is told which of two LLMs wins: AUROC over all pairs, two ways (the paper's figures 3 and 8).
+
+    Left by the difference of predicted ER, right by a logistic regression trained on each pair; the same colours,
+    neutral at 0.5, which is chance. A pair has one cell: AUROC is the same whichever of the two is asked for. On
+    narrow pages the maps stand below each other.
+
+    Parameters
+    ----------
+    llms : names (M,)
+        At least two.
+    pairs : PairwiseWins
+        Arrays (P,) for any pairs of LLMs; nan is written "undefined".
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, there are fewer than two LLMs, or a pair is not one or stands twice.
+    """
+    maps = _Maps.of(llms, pairs)
+    size = len(llms) - 1
+    figure = go.Figure()
+    for side, values in enumerate((maps.auroc, maps.logistic)):
+        axis = str(side + 1) if side else ""
+        figure.add_heatmap(
+            z=np.where(np.isnan(values) & maps.known, 0.5, values),
+            x=list(range(size)),
+            y=list(range(size)),
+            text=[[maps.cell(row, column, values) for column in range(size)] for row in range(size)],
+            texttemplate="%{text}",
+            hovertext=maps.hover,
+            hovertemplate="%{hovertext}<extra></extra>",
+            hoverongaps=False,
+            coloraxis="coloraxis",
+            xgap=2,
+            ygap=2,
+            xaxis=f"x{axis}",
+            yaxis=f"y{axis}",
+        )
+    wide, narrow = maps.layout(stacked=False), maps.layout(stacked=True)
+    finish(figure, wide=wide, narrow=narrow)
+    low, high = 0.5 - maps.span, 0.5 + maps.span
+    figure.update_layout(
+        coloraxis={
+            "colorscale": VALUES,
+            "cmin": low,
+            "cmax": high,
+            "colorbar": {
+                "orientation": "h", "thickness": 9, "lenmode": "pixels", "len": 230, "outlinewidth": 0,
+                "x": 0, "xanchor": "left", "xpad": 0, "yref": "container", "y": 1, "yanchor": "top", "ypad": 4,
+                "tickvals": [low, 0.5, high],
+                "ticktext": [f"AUROC {low:.2f}", "0.5 chance", f"{high:.2f}"],
+                "tickfont": {"size": 11}, "ticks": "",
+            },
+        }
+    )  # fmt: skip
+    plain = {"showgrid": False, "showline": False, "zeroline": False, "fixedrange": True, "ticks": ""}
+    figure.update_xaxes(tickvals=list(range(size)), range=[-0.5, size - 0.5], ticklabelstandoff=2, **plain)
+    figure.update_yaxes(tickvals=list(range(size)), range=[size - 0.5, -0.5], ticklabelstandoff=4, **plain)
+    return figure
+
+
+def pairwise_png(llms: Sequence[str], pairs: PairwiseWins) -> bytes:
+    """`pairwise_figure` as a PNG 1,440 pixels wide; of more than nine LLMs the maps stand below each other.
+
+    The parameters and errors are those of `pairwise_figure`.
+    """
+    maps = _Maps.of(llms, pairs)
+    size = len(llms) - 1
+    stacked = len(llms) > 9
+    short = [shortened(name, 24) for name in llms]
+    left, foot = label_width(short[1:], 11), 8 + 0.62 * label_width(short[:-1], 11)
+    if size == 1:
+        foot = 24
+    width = (WIDTH - left - 12) / (1 if stacked else 2) - (0 if stacked else 8)
+    row = min(44.0, max(24.0, width / size * 0.62))
+    head = 44
+    block = head + row * size + foot
+    picture = blank(block * (2 if stacked else 1) + 24)
+    for side, (values, title) in enumerate(zip((maps.auroc, maps.logistic), maps.titles, strict=True)):
+        across = left + (0 if stacked else side * (width + 16))
+        down = side * block if stacked else 0.0
+        axes = panel(picture, across, down + head, width, row * size)
+        axes.grid(visible=False)
+        axes.set(xlim=(0, size), ylim=(size, 0), xticks=np.arange(size) + 0.5, yticks=np.arange(size) + 0.5)
+        axes.set_yticklabels(short[1:] if stacked or not side else [])
+        axes.set_xticklabels(short[:-1])
+        if size > 1:
+            for text in axes.get_xticklabels():
+                text.set(rotation=35, ha="right", rotation_mode="anchor")
+        axes.tick_params(labelsize=11 * POINT, pad=3)
+        for i, j in np.argwhere(maps.known):
+            value = values[i, j]
+            place = 0.5 if np.isnan(value) else 0.5 + (value - 0.5) / (2 * maps.span)
+            axes.add_patch(
+                Rectangle((j + 0.02, i + 0.03), 0.96, 0.94, color=colour_of(place), linewidth=0),
+            )
+            letters = (8 if size > 9 else 9) if np.isnan(value) else 12 if size < 8 else 10
+            axes.text(
+                j + 0.5, i + 0.5, maps.cell(i, j, values, html=False), ha="center", va="center",
+                color=letters_on(place), size=min(letters, width / size / 4.4) * POINT,
+            )  # fmt: skip
+        first, _, second = title.partition("<br>")
+        write(picture, across, down + 14, first, 12, weight="bold")
+        write(picture, across, down + 31, second, 10)
+    write(
+        picture, left, block * (2 if stacked else 1) + 10,
+        "AUROC at telling which of two LLMs wins: blue above chance, 0.5, orange below", 10,
+    )  # fmt: skip
+    return png(picture)
+
+
+def proposition_1_figure(
+    gap: ArrayLike, win: ArrayLike, low: ArrayLike, high: ArrayLike, bound: ArrayLike, verdict: Sequence[str]
+) -> go.Figure:
+    """The empirical win probability against the gap of expected rewards, beside Proposition 1's lower bound.
+
+    Parameters
+    ----------
+    gap : (B,)
+        The mean difference of ER in each bin.
+    win, low, high : (B,)
+        The empirical probability that the LLM with the larger ER earns more, and the ends of its 95 % interval.
+    bound : (B,)
+        1 - exp(-gap^2 / (4 sigma^2)); no more than 0.5 says nothing: that part is shaded.
+    verdict : words (B,)
+        "holds", "vacuous", "violated" or "undefined".
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit or a verdict is another word.
+    """
+    gap = shaped("gap", gap, (np.size(gap),))
+    win, low, high, bound = (
+        shaped(name, values, gap.shape)
+        for name, values in (("win", win), ("low", low), ("high", high), ("bound", bound))
+    )
+    if len(verdict) != gap.size:
+        raise ValueError(f"{len(verdict)} verdicts for {gap.size} bins")
+    for word in verdict:
+        if word not in _VERDICTS:
+            raise ValueError(f"verdict {word!r} is not one of {', '.join(_VERDICTS)}")
+    words = np.asarray(verdict, dtype=object)
+    order = np.argsort(gap, kind="stable")
+    order = order[~np.isnan(bound[order]) & ~np.isnan(gap[order])]
+    shown = gap[~np.isnan(gap)]
+    window = padded(min(0.0, shown.min(initial=0.0)), shown.max(initial=0.0), 0.02, 0.04)
+
+    figure = go.Figure()
+    says = bound[order] > 0.5
+    figure.add_scatter(
+        x=gap[order],
+        y=bound[order],
+        mode="lines",
+        line={"color": _BOUND, "width": 2.5, "dash": "9px,6px"},
+        name="lower bound",
+        hovertemplate="gap %{x:.4g}<br>lower bound %{y:.3f}<extra></extra>",
+    )
+    labels = ["lower bound"]
+    for word, (colour, symbol) in _VERDICTS.items():
+        rows = np.flatnonzero(words == word)
+        if not rows.size:
+            continue
+        name = f"bound {word} ({rows.size} {'bins' if rows.size > 1 else 'bin'})"
+        labels.append(name)
+        reach = np.stack([win[rows] - low[rows], high[rows] - win[rows]])
+        figure.add_scatter(
+            x=gap[rows],
+            y=win[rows],
+            error_y={
+                "type": "data", "symmetric": False, "array": reach[1], "arrayminus": reach[0],
+                "color": colour, "thickness": 1.8, "width": 4,
+            },
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 2, "color": colour}},
+            name=name,
+            text=[
+                f"gap {describe(gap[i], 3)}<br>the better LLM wins {describe(win[i], 3)}"
+                f"<br>{interval_words(low[i], high[i])}<br>lower bound {describe(bound[i], 3)}: {word}"
+                for i in rows
+            ],
+            hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    shapes: list[dict[str, Any]] = [
+        {
+            "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1, "layer": "below",
+            "fillcolor": "rgba(128, 134, 145, 0.16)", "line": {"width": 0},
+        }
+        for start, end in _vacuous(gap[order], bound[order], says, window)
+    ]  # fmt: skip
+    shapes.append(
+        {
+            "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5, "layer": "below",
+            "line": {"color": INK, "width": 1, "dash": "dot"},
+        }
+    )  # fmt: skip
+    layouts = []
+    for height, size, across in ((320, 12, 900), (260, 10, 340)):
+        font = {"size": size}
+        notes = [
+            {
+                "text": "vacuous: the bound is no better than a coin", "x": (shape["x0"] + shape["x1"]) / 2,
+                "xref": "x", "y": 0.03, "yref": "paper", "yanchor": "bottom", "showarrow": False, "font": font,
+            }
+            for shape in shapes[:-1]
+            # Only where there is room for the words, about half of the panel.
+            if shape["x1"] - shape["x0"] > 0.45 * (window[1] - window[0]) or across > 600
+        ]  # fmt: skip
+        layouts.append(
+            {
+                "height": height + legend_height(labels, across, size) + 54,
+                "margin": {"l": 60, "r": 16, "t": 16, "b": 54},
+                "annotations": notes[:1],
+                "xaxis": {"tickfont": font, "title": {"font": {"size": size + 1}}},
+                "yaxis": {"tickfont": font, "title": {"font": {"size": size + 1}}},
+                "legend": {"font": font},
+            }
+        )
+    finish(figure, wide=layouts[0], narrow=layouts[1])
+    figure.update_layout(shapes=shapes)
+    figure.update_xaxes(
+        range=window, title={"text": "mean difference of expected reward", "standoff": 8}, zeroline=False
+    )
+    figure.update_yaxes(range=[-0.03, 1.04], title={"text": "probability of winning", "standoff": 8}, zeroline=False)
+    return figure
+
+
+def _vacuous(gap: Floats, bound: Floats, says: ArrayLike, window: tuple[float, float]) -> list[tuple[float, float]]:
+    """The ranges of gaps (rising) where the bound is no more than 0.5, cut where its line crosses 0.5."""
+    says = np.asarray(says, dtype=bool)
+    if not says.size:
+        return []
+    change = np.flatnonzero(np.diff(says))
+    slope = (0.5 - bound[change]) / (bound[change + 1] - bound[change])
+    cuts = gap[change] + slope * (gap[change + 1] - gap[change])
+    edges = [window[0], *cuts.tolist(), window[1]]
+    first = 1 if says[0] else 0
+    return [(edges[i], edges[i + 1]) for i in range(first, len(edges) - 1, 2)]
+
+
+class _Maps(NamedTuple):
+    """Both maps as lower triangles: row i is LLM i + 1, column j is LLM j; arrays (M - 1, M - 1)."""
+
+    llms: Sequence[str]
+    known: Any
+    auroc: Floats
+    logistic: Floats
+    hover: list[list[str]]
+    titles: tuple[str, str]
+    span: float
+
+    @classmethod
+    def of(cls, llms: Sequence[str], pairs: PairwiseWins) -> "_Maps":
+        count = len(llms)
+        if count < 2:
+            raise ValueError(f"pairs need at least two LLMs, got {count}")
+        a, b = indices("a", pairs.a, None, count), indices("b", pairs.b, np.size(pairs.a), count)
+        arrays = {name: shaped(name, getattr(pairs, name), a.shape) for name in pairs._fields if name not in ("a", "b")}
+        if np.any(a == b):
+            raise ValueError(f"an LLM is paired with itself: {llms[int(a[a == b][0])]}")
+        row, column = np.maximum(a, b) - 1, np.minimum(a, b)
+        known = np.zeros((count - 1, count - 1), dtype=bool)
+        auroc, logistic = np.full(known.shape, np.nan), np.full(known.shape, np.nan)
+        hover = [[""] * (count - 1) for _ in range(count - 1)]
+        for p, (i, j) in enumerate(zip(row, column, strict=True)):
+            if known[i, j]:
+                raise ValueError(f"the pair {llms[j]}, {llms[i + 1]} stands twice")
+            known[i, j] = True
+            auroc[i, j], logistic[i, j] = arrays["auroc"][p], arrays["logistic"][p]
+            values = {name: float(array[p]) for name, array in arrays.items()}
+            hover[i][j] = _pair_words(llms[a[p]], llms[b[p]], values)
+        probes, models = models_trained(count)
+        titles = (
+            f"Difference of predicted ER<br>{probes} probes, one per LLM; mean {_mean(arrays['auroc'])}",
+            f"Logistic regression for each pair<br>{models} {'models' if models > 1 else 'model'}, one per pair; "
+            f"mean {_mean(arrays['logistic'])}",
+        )
+        both = np.concatenate([arrays["auroc"], arrays["logistic"]])
+        reach = np.abs(both[~np.isnan(both)] - 0.5).max(initial=_LEAST_SPAN)
+        return cls(llms, known, auroc, logistic, hover, titles, float(np.ceil(reach * 20 - 1e-9) / 20))
+
+    def cell(self, row: int, column: int, values: Floats, html: bool = True) -> str:
+        """What stands in a cell; small cells have no room for a leading zero, nor for long words."""
+        if not self.known[row, column]:
+            return ""
+        value = values[row, column]
+        if np.isnan(value):
+            text = describe(value) if len(self.llms) <= 9 else "–"
+            return f'<span style="font-size: 8px">{text}</span>' if html else text
+        text = describe(value)
+        return text.removeprefix("0") if len(self.llms) > 9 else text
+
+    def layout(self, stacked: bool) -> dict[str, Any]:
+        """Axes, titles and letters with the maps side by side or below each other."""
+        size = len(self.llms) - 1
+        small = 10 if stacked else 12
+        names = [shortened(name, 20 if stacked else 26) for name in self.llms]
+        left = label_width(names[1:], small)
+        cell = 36.0 if size < 8 else 28.0 if size < 13 else 24.0
+        # The names below lean to the left, unless there is only one.
+        longest = LETTER * small / 12 * max(map(len, names[:-1]))
+        angle, foot = (0, 22.0) if size == 1 else (-40, 14 + 0.66 * longest)
+        title, key = 40.0, 44.0
+        block = title + cell * size + foot
+        height = key + block * (2 if stacked else 1)
+        inner = height - key - foot
+        margin = {"l": left, "r": 12, "t": key, "b": foot}
+        axes: dict[str, Any] = {}
+        notes = []
+        for side, text in enumerate(self.titles):
+            name = "2" if side else ""
+            if stacked:
+                top = 1 - (title + side * block) / inner
+                domain = [0.0, 1.0]
+            else:
+                top = 1 - title / inner
+                domain = [0.52, 1.0] if side else [0.0, 0.48]
+            bottom = max(0.0, top - cell * size / inner)
+            axes[f"xaxis{name}"] = {
+                "domain": domain, "anchor": f"y{name}", "ticktext": names[:-1], "tickangle": angle,
+                "tickfont": {"size": small},
+            }  # fmt: skip
+            axes[f"yaxis{name}"] = {
+                "domain": [bottom, top], "anchor": f"x{name}", "ticktext": names[1:], "tickfont": {"size": small},
+                "showticklabels": stacked or not side,
+            }  # fmt: skip
+            first, _, second = text.partition("<br>")
+            notes.append(
+                {
+                    "text": f"<b>{first}</b><br>{second}", "align": "left", "showarrow": False,
+                    "font": {"size": small + 1 - stacked}, "xref": "paper", "x": domain[0], "xanchor": "left",
+                    "yref": "paper", "y": top, "yanchor": "bottom",
+                }
+            )  # fmt: skip
+        return {"height": height, "margin": margin, "annotations": notes, **axes}
+
+
+def _pair_words(a: str, b: str, values: dict[str, float]) -> str:
+    """All that is known about a pair."""
+
+    def auroc(name: str, sign: str = "") -> str:
+        value, low, high = (values[f"{name}{end}"] for end in ("", "_low", "_high"))
+        if np.isnan(value):
+            return describe(value)
+        if np.isnan(low) or np.isnan(high):
+            return f"{value:{sign}.3f}, {interval_words(low, high)}"
+        return f"{value:{sign}.3f}, 95 % interval {low:{sign}.3f} to {high:{sign}.3f}"
+
+    wins = describe(values["wins"]) if np.isnan(values["wins"]) else share_words(values["wins"])
+    ties = "" if np.isnan(values["ties"]) else f" ({share_words(values['ties'])} ties, counted half)"
+    return (
+        f"<b>{b}</b> wins against <b>{a}</b>: {wins}{ties}<br>AUROC of the difference of ER {auroc('auroc')}"
+        f"<br>AUROC of the logistic regression {auroc('logistic')}<br>difference {auroc('difference', '+')}"
+        f"<br>{int(values['n']):,} prompts"
+    )
+
+
+def _mean(values: Floats) -> str:
+    known = values[~np.isnan(values)]
+    return describe(known.mean() if known.size else np.nan, 3)

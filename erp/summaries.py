@@ -1,0 +1,418 @@
+"""A frontier in one number, for every policy, with intervals, and what one policy has over another.
+
+What belongs here: summaries of what a policy spends and earns over all exchange rates, and the paired bootstrap
+of them. What to keep out: paths and frontiers themselves (`erp.frontier`), resampling (`erp.bootstrap`).
+
+Every policy may fall back on the cheapest LLM for all prompts (of equally cheap ones, the one that earns most),
+so that every summary is defined over the same costs: from the cheapest LLM's to the dearest's. *Within a budget*
+means by a point of the path whose mean cost is no higher. Reward has any unit and any zero, so summaries are
+either in that unit or invariant to both.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
+
+from erp._check import Floats, Integers, costs_of, finite
+from erp.bootstrap import LEVEL, RESAMPLES, interval, resamples
+from erp.frontier import DecisionPath, Outcomes, Path, decision_path
+
+ORACLE, ALWAYS = "oracle", "always"
+
+_BLOCK_CELLS = 1 << 23
+_BAND_POINTS = 400
+
+
+class Summary(NamedTuple):
+    """How a summary is called, what it is, and whether more of it is better."""
+
+    label: str
+    about: str
+    more_is_better: bool
+
+
+SUMMARIES: Mapping[str, Summary] = {
+    "equal_cost": Summary(
+        "reward at equal cost",
+        "Mean reward over all budgets from the cheapest LLM's cost to the dearest's, each budget spent by mixing the "
+        "path's two neighbouring points; past the dearest point its reward. Nothing is picked by looking at test "
+        "rewards, so noise flatters no policy: comparisons in words are made by this one.",
+        True,
+    ),
+    "share_of_oracle": Summary(
+        "share of the oracle's gain",
+        "Of what the oracle earns at equal cost over the best single LLM, the share that the policy earns; "
+        "undefined where the oracle gains nothing.",
+        True,
+    ),
+    "at_best_cost": Summary(
+        "reward at the best LLM's cost",
+        "Mean reward when as much is spent as on the best single LLM for all prompts, by mixing neighbouring points.",
+        True,
+    ),
+    "regret": Summary(
+        "regret, cost ignored",
+        "Mean regret (eq. 4.2) at exchange rate 0.",
+        False,
+    ),
+    "aiq": Summary(
+        "AIQ",
+        "Average improvement in quality (RouterBench): the area under the non-decreasing convex hull of the path's "
+        "points (and of the cheapest LLM's) over the common range of costs, divided by its length. In units of "
+        "reward. The hull picks the best points by test rewards, which flatters paths of many points.",
+        True,
+    ),
+    "hypervolume": Summary(
+        "hypervolume over random",
+        "How much of the (cost, reward) plane the points dominate above the uniform random router's reward and up to "
+        "the dearest LLM's cost, divided by the range of costs: mean reward above random within a budget.",
+        True,
+    ),
+    "apgr": Summary(
+        "APGR",
+        "Average performance gap recovered (RouteLLM), for any number of LLMs: weak is the cheapest, strong the best "
+        "single LLM; the share of the gap between their rewards that is had within a budget, averaged over budgets "
+        "between their costs. Undefined where strong earns or costs no more than weak.",
+        True,
+    ),
+    "cpt_50": Summary(
+        "CPT 50 %",
+        "Call-performance threshold (RouteLLM) for any number of LLMs: the least budget that recovers half of the gap, "
+        "as a share of the way from weak's cost to strong's.",
+        False,
+    ),
+    "cpt_80": Summary(
+        "CPT 80 %",
+        "The same for 80 % of the gap.",
+        False,
+    ),
+    **{
+        f"reach_{share}": Summary(
+            f"cost of {share} % of the best LLM",
+            f"The least mean cost of a point with {share} % of the best single LLM's reward; infinite where no point "
+            "has it. Where rewards may be negative, shares count from the uniform random router's reward.",
+            False,
+        )
+        for share in (90, 95, 99, 100)
+    },
+}
+"""All summaries, in the order of tables. The best single LLM is the one with the highest mean reward on the test
+prompts, which favours it; on resamples it stays the same LLM."""
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval; nan is undefined, inf never reached."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The summaries of P policies and all their differences, from the same B resamples.
+
+    Attributes
+    ----------
+    policies : names (P,)
+    best_llm, weak_llm : int
+        The columns of the best single LLM on these prompts and of the cheapest one.
+    values : (P, S)
+        In the order of `SUMMARIES`.
+    resampled : (B, P, S)
+    """
+
+    policies: tuple[str, ...]
+    best_llm: int
+    weak_llm: int
+    values: Floats
+    resampled: Floats
+
+    def estimate(self, policy: str, summary: str) -> Estimate:
+        """A policy's summary."""
+        p, s = self._place(policy, summary)
+        low, high = interval(self.resampled[:, p, s])
+        return Estimate(float(self.values[p, s]), float(low), float(high))
+
+    def difference(self, policy: str, against: str, summary: str) -> Estimate:
+        """What one policy has over another, on the same resamples."""
+        (p, s), (q, _) = self._place(policy, summary), self._place(against, summary)
+        with np.errstate(invalid="ignore"):
+            value = self.values[p, s] - self.values[q, s]
+            low, high = interval(self.resampled[:, p, s] - self.resampled[:, q, s])
+        return Estimate(float(value), float(low), float(high))
+
+    def shown(self, summary: str, policies: Sequence[str]) -> NDArray[np.bool_]:
+        """Which differences between these policies are shown, all pairs looked at together.
+
+        Parameters
+        ----------
+        summary : a key of `SUMMARIES`
+        policies : names (p,)
+
+        Returns
+        -------
+        (p, p)
+            Whether the first is above the second. Every difference is divided by its bootstrap standard error;
+            it is shown when it exceeds the 95th percentile, over resamples, of the largest such deviation among
+            all pairs. If no two of the policies differ, a table has any such claim in 5 % of the cases only.
+        """
+        places = [self._place(policy, summary)[0] for policy in policies]
+        s = list(SUMMARIES).index(summary)
+        above = np.zeros((len(places), len(places)), dtype=bool)
+        pairs = list(itertools.combinations(range(len(places)), 2))
+        if not pairs:
+            return above
+        a, b = np.array(pairs).T
+        index = np.array(places)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = self.values[index[a], s] - self.values[index[b], s]
+            resampled = self.resampled[:, index[a], s] - self.resampled[:, index[b], s]
+            deviation = np.where(np.isfinite(resampled), resampled - values, 0.0)
+            error = np.sqrt(np.square(deviation).mean(axis=0))
+            largest = np.nan_to_num(np.abs(deviation) / error).max(axis=1)
+            usable = np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > 0.95) & (error > 0)
+            certain = usable & (np.abs(values) > np.quantile(largest, LEVEL) * error)
+        # A difference that is the same on every resample needs no statistics; rounding is none.
+        scale = np.nanmax(np.abs(np.where(np.isfinite(self.values[index, s]), self.values[index, s], 0.0)), initial=0.0)
+        certain &= np.abs(values) > 1e-9 * scale
+        above[a[certain & (values > 0)], b[certain & (values > 0)]] = True
+        above[b[certain & (values < 0)], a[certain & (values < 0)]] = True
+        return above
+
+    def _place(self, policy: str, summary: str) -> tuple[int, int]:
+        return self.policies.index(policy), list(SUMMARIES).index(summary)
+
+
+def evaluate(
+    paths: Mapping[str, Path],
+    actual: ArrayLike,
+    costs: ArrayLike,
+    llms: Sequence[str],
+    *,
+    n_resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Summarise policies on test prompts, with a paired bootstrap over the prompts.
+
+    Parameters
+    ----------
+    paths : policy -> Path
+        Their decisions on the n prompts. Every single LLM ("always NAME") and the oracle are added.
+    actual : (n, M)
+        Empirical expected rewards.
+    costs : (M,)
+        Cost per prompt of every LLM.
+    llms : names (M,)
+    n_resamples, seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, a value is not finite or a cost is negative.
+    """
+    actual = finite("actual", actual, 2, (None, len(llms)))
+    n_prompts = actual.shape[0]
+    costs = costs_of(costs, len(llms))
+    singles = [always(name) for name in llms]
+    every: dict[str, Path] = {
+        **paths,
+        ORACLE: decision_path(actual, costs),
+        **{name: DecisionPath.always(i, n_prompts) for i, name in enumerate(singles)},
+    }
+    mean = actual.mean(axis=0)
+    cheapest = np.flatnonzero(costs == costs.min())
+    market = _Market(
+        actual=actual,
+        costs=costs,
+        best_llm=int(mean.argmax()),
+        weak_llm=int(cheapest[mean[cheapest].argmax()]),
+        oracle=list(every).index(ORACLE),
+        single=list(every).index(singles[int(mean.argmax())]),
+    )
+    blocks = [market.summarise(every, weights) for weights in _resamples(every, n_prompts, n_resamples, seed)]
+    return Evaluation(
+        policies=tuple(every),
+        best_llm=market.best_llm,
+        weak_llm=market.weak_llm,
+        values=market.summarise(every, np.ones((1, n_prompts)))[0],
+        resampled=np.concatenate(blocks),
+    )
+
+
+class Band(NamedTuple):
+    """The ends of the 95 % interval of a path's regret (k,) at k of its points, by their places (k,)."""
+
+    points: Integers
+    low: Floats
+    high: Floats
+
+
+def regret_bands(
+    paths: Mapping[str, Path],
+    actual: ArrayLike,
+    costs: ArrayLike,
+    *,
+    n_resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Band]:
+    """How sure the mean regret of every policy is, at each exchange rate by itself, over resamples of prompts.
+
+    `actual` (n, M) empirical expected rewards, `costs` (M,). Of a long path at most 400 points are taken, evenly,
+    both ends included. Raises `ValueError` as `evaluate` does.
+    """
+    actual = finite("actual", actual, 2)
+    n_prompts, n_llms = actual.shape
+    costs = costs_of(costs, n_llms)
+    best = actual.max(axis=1)
+    points = {
+        name: np.unique(np.linspace(0, size - 1, min(size, _BAND_POINTS)).round().astype(np.intp))
+        for name, size in ((name, path.exchange_rate.size) for name, path in paths.items())
+    }
+    regrets: dict[str, list[Floats]] = {name: [] for name in paths}
+    for weights in _resamples(paths, n_prompts, n_resamples, seed):
+        possible = (weights @ best / n_prompts)[:, None]
+        for name, path in paths.items():
+            regrets[name].append(possible - path.outcomes(actual, costs, weights).reward[:, points[name]])
+    return {name: Band(points[name], *interval(np.concatenate(regrets[name]))) for name in paths}
+
+
+def _resamples(paths: Mapping[str, Path], n_prompts: int, n_resamples: int, seed: int) -> Iterator[Floats]:
+    """Resamples in blocks that keep what a path needs of them in bounded memory."""
+    longest = max(path.exchange_rate.size for path in paths.values())
+    block = max(1, _BLOCK_CELLS // (n_prompts + 4 * longest))
+    return resamples(n_prompts, n_resamples, seed, min(block, n_resamples))
+
+
+def always(llm: str) -> str:
+    """The name of the policy that sends every prompt to one LLM."""
+    return f"{ALWAYS} {llm}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Market:
+    """What all policies are judged by."""
+
+    actual: Floats
+    costs: Floats
+    best_llm: int
+    weak_llm: int
+    oracle: int
+    single: int
+
+    def summarise(self, paths: Mapping[str, Path], weights: Floats) -> Floats:
+        """The summaries (b, P, S) of b resamples (b, n)."""
+        n_prompts = weights.shape[1]
+        mean = weights @ self.actual / n_prompts
+        possible = weights @ self.actual.max(axis=1) / n_prompts
+        values = np.empty((weights.shape[0], len(paths), len(SUMMARIES)))
+        for p, path in enumerate(paths.values()):
+            outcomes = path.outcomes(self.actual, self.costs, weights)
+            for s, column in enumerate(self._summaries(outcomes, mean, possible).values()):
+                values[:, p, s] = column
+        equal, share = (list(SUMMARIES).index(name) for name in ("equal_cost", "share_of_oracle"))
+        base = values[:, self.single, equal]
+        possible_gain = values[:, self.oracle, equal] - base
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = (values[:, :, equal] - base[:, None]) / possible_gain[:, None]
+        # A gain of no more than rounding is none to have a share of.
+        some = possible_gain > 1e-12 * np.abs(mean).max(axis=1)
+        values[:, :, share] = np.where(some[:, None], shares, np.nan)
+        return values
+
+    def _summaries(self, outcomes: Outcomes, mean: Floats, possible: Floats) -> dict[str, Floats]:
+        """Every summary (b,) of one policy, in the order of `SUMMARIES`."""
+        low, high = self.costs.min(), self.costs.max()
+        strong_cost = self.costs[self.best_llm]
+        weak, strong, random = mean[:, self.weak_llm], mean[:, self.best_llm], mean.mean(axis=1)
+        # Cheapest first, with the fallback in front.
+        cost = np.concatenate([np.full((len(weak), 1), low), outcomes.cost[:, ::-1]], axis=1)
+        reward = np.concatenate([weak[:, None], outcomes.reward[:, ::-1]], axis=1)
+        within = np.maximum.accumulate(reward, axis=1)
+        # The best LLM has all of its own reward, and a random one of two half, whatever the order of summation.
+        rounding = 1e-12 * np.abs(self.actual).max()
+
+        found = {
+            "equal_cost": _mixed_mean(cost, reward, low, high),
+            "share_of_oracle": np.full(len(weak), np.nan),
+            "at_best_cost": _mixed_at(cost, reward, strong_cost),
+            "regret": possible - outcomes.reward[:, 0],
+            "aiq": _hull_mean(cost, within, high),
+            "hypervolume": _step_mean(cost, np.maximum(0.0, within - random[:, None]), low, high),
+        }
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = np.where((strong > weak) & (strong_cost > low), strong - weak, np.nan)[:, None]
+            recovered = (within - weak[:, None]) / gap
+            found["apgr"] = _step_mean(cost, recovered, low, strong_cost)
+            for share in (0.5, 0.8):
+                reached = _first_cost(cost, within - weak[:, None] >= share * gap - rounding)
+                found[f"cpt_{share * 100:.0f}"] = np.where(
+                    np.isnan(gap[:, 0]), np.nan, (reached - low) / (strong_cost - low)
+                )
+        zero = np.zeros_like(random) if self.actual.min() >= 0 else random
+        for share in (90, 95, 99, 100):
+            target = zero + share / 100 * (strong - zero)
+            found[f"reach_{share}"] = _first_cost(cost, within >= target[:, None] - rounding)
+        return found
+
+
+def _mixed_mean(cost: Floats, reward: Floats, low: float, high: float) -> Floats:
+    """The mean over [low, high] of the line through points (b, B), whose costs rise from `low`, then flat."""
+    if high == low:
+        return np.asarray(reward[:, -1])
+    area = (np.diff(cost, axis=1) * (reward[:, 1:] + reward[:, :-1])).sum(axis=1) / 2
+    return np.asarray((area + (high - cost[:, -1]) * reward[:, -1]) / (high - low))
+
+
+def _mixed_at(cost: Floats, reward: Floats, budget: float) -> Floats:
+    """The line through points (b, B) at one cost, flat past the last; of several points there, the last."""
+    rows = np.arange(len(cost))
+    before = (cost <= budget * (1 + 1e-12)).sum(axis=1) - 1
+    after = np.minimum(before + 1, cost.shape[1] - 1)
+    width = cost[rows, after] - cost[rows, before]
+    part = np.where(width > 0, (budget - cost[rows, before]) / np.where(width > 0, width, 1.0), 0.0)
+    return np.asarray(reward[rows, before] + part.clip(0, 1) * (reward[rows, after] - reward[rows, before]))
+
+
+def _step_mean(cost: Floats, height: Floats, low: float, high: float) -> Floats:
+    """The mean over [low, high] of steps (b, B): each point's height holds up to the next point's cost."""
+    if high == low:
+        return np.asarray(height[:, -1])
+    ends = np.concatenate([cost[:, 1:], np.full((len(cost), 1), np.inf)], axis=1)
+    width = np.clip(ends, low, high) - np.clip(cost, low, high)
+    return np.asarray((width * height).sum(axis=1) / (high - low))
+
+
+def _first_cost(cost: Floats, reached: NDArray[np.bool_]) -> Floats:
+    """The least cost among the points (b, B) that reach something; inf where none does."""
+    return np.asarray(np.where(reached, cost, np.inf).min(axis=1))
+
+
+def _hull_mean(cost: Floats, within: Floats, high: float) -> Floats:
+    """The mean over [first cost, high] of the least non-decreasing concave function above points (b, B).
+
+    `within` never falls along a row. The slopes of a least concave majorant are the antitonic regression of the
+    segments' slopes weighted by their widths, which the pool-adjacent-violators algorithm has in O(B).
+    """
+    low = cost[0, 0]
+    if high == low:
+        return np.asarray(within[:, -1])
+    means = np.empty(len(cost))
+    for row, (x, y) in enumerate(zip(cost, within, strict=True)):
+        # Of points of equal cost the last is the best: segments then have a width to be divided by.
+        kept = np.append(np.diff(x) > 0, True)
+        x, y = x[kept], y[kept]
+        width = np.diff(x)
+        hull = y[:1]
+        if width.size:
+            slopes = isotonic_regression(np.diff(y) / width, weights=width, increasing=False).x
+            hull = np.concatenate([hull, y[0] + np.cumsum(slopes * width)])
+        area = (width * (hull[1:] + hull[:-1])).sum() / 2
+        means[row] = (area + (high - x[-1]) * hull[-1]) / (high - low)
+    return means

@@ -1,0 +1,160 @@
+"""What every policy spends and earns, and who is better.
+
+What belongs here: the frontiers and comparisons assets. What to keep out: paths, summaries and their
+intervals (`erp.frontier`, `erp.summaries`), and what policies believe (`policies`).
+"""
+
+import itertools
+from collections.abc import Mapping
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+import erp
+from erp import figures, summaries
+from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
+from erp.summaries import ALWAYS, ORACLE
+from erp_assets.matrices import Floats, is_split, rewarded
+from erp_assets.metadata import picture, table
+from erp_assets.stage import Step, stage
+from erp_resources.pool import Pool
+from erp_resources.warehouse import SCHEMAS, Partitions
+
+PERMUTED, RANDOM = "permuted", "random"
+
+
+def paths_of(beliefs: pa.Table, prompt_ids: pa.ChunkedArray, llms: list[str], costs: Floats) -> dict[str, Path]:
+    """Every decision of every policy on the test prompts, from a `beliefs` table."""
+    paths: dict[str, Path] = {}
+    for policy, rows in beliefs.to_pandas().groupby("policy", sort=False):
+        believed = rows.pivot(index="prompt_id", columns="llm", values="belief").loc[prompt_ids.to_pylist(), llms]
+        paths[str(policy)] = decision_path(believed.to_numpy(), costs)
+    by_prediction = paths["ERP"]
+    assert isinstance(by_prediction, DecisionPath)
+    return paths | {PERMUTED: ShuffledPath(by_prediction), RANDOM: RandomPath(len(prompt_ids), len(llms))}
+
+
+def frontier_table(paths: Mapping[str, Path], actual: Floats, costs: Floats, llms: list[str]) -> pa.Table:
+    """Cost, reward, regret and its interval at every point of every policy, of the oracle and of each LLM."""
+    every: dict[tuple[str, str | None], Path] = {(policy, None): path for policy, path in paths.items()}
+    every[ORACLE, None] = decision_path(actual, costs)
+    every |= {(ALWAYS, llm): DecisionPath.always(i, len(actual)) for i, llm in enumerate(llms)}
+    bands = summaries.regret_bands({f"{name} {llm}": path for (name, llm), path in every.items()}, actual, costs)
+    tables = []
+    for (name, llm), path in every.items():
+        frontier, band = path.frontier(actual, costs), bands[f"{name} {llm}"]
+        ends = np.full((2, len(frontier)), np.nan)
+        ends[:, band.points] = band.low, band.high
+        columns = {
+            "policy": [name] * len(frontier),
+            "llm": [llm] * len(frontier),
+            "exchange_rate": frontier.exchange_rate,
+            "cost": frontier.cost,
+            "reward": frontier.reward,
+            "regret": frontier.regret,
+            "regret_low": pa.array(ends[0], from_pandas=True),
+            "regret_high": pa.array(ends[1], from_pandas=True),
+            "shares": pa.array(list(path.shares(len(llms)))),
+        }
+        tables.append(pa.table(columns, schema=SCHEMAS["frontiers"]))
+    return pa.concat_tables(tables)
+
+
+def frontier_parts(
+    frame: pd.DataFrame, llms: list[str]
+) -> tuple[dict[str, figures.Curve], dict[str, figures.Curve], figures.Curve, list[str]]:
+    """The curves, the fixed LLMs and the random policy of a `frontiers` table, as the figures take them."""
+
+    def curve(rows: pd.DataFrame) -> figures.Curve:
+        frontier = erp.Frontier(*(rows[name].to_numpy() for name in ("exchange_rate", "cost", "reward", "regret")))
+        ends = (rows[name].to_numpy(dtype=np.float64) for name in ("regret_low", "regret_high"))
+        return figures.Curve(frontier, np.stack(rows["shares"].to_list()), *ends)
+
+    curves = {str(name): curve(rows) for name, rows in frame[frame["policy"] != ALWAYS].groupby("policy", sort=False)}
+    fixed = {llm: curve(rows) for llm, rows in frame[frame["policy"] == ALWAYS].groupby("llm", sort=False)}
+    return curves, {llm: fixed[llm] for llm in llms}, curves.pop(RANDOM), llms
+
+
+def comparison_table(evaluation: summaries.Evaluation, policies: list[str]) -> pa.Table:
+    """Every summary of every policy, and what each of `policies` has over each other."""
+    rows: list[tuple[str, str | None, str, float, float, float, bool | None]] = []
+    for summary in summaries.SUMMARIES:
+        shown = evaluation.shown(summary, policies)
+        for policy in evaluation.policies:
+            rows.append((policy, None, summary, *evaluation.estimate(policy, summary), None))
+        for (i, one), (j, other) in itertools.combinations(enumerate(policies), 2):
+            difference = evaluation.difference(one, other, summary)
+            rows.append((one, other, summary, *difference, bool(shown[i, j] or shown[j, i])))
+    frame = pd.DataFrame(rows, columns=SCHEMAS["comparisons"].names)
+    return pa.Table.from_pandas(frame, SCHEMAS["comparisons"], preserve_index=False)
+
+
+def build(pool: Pool) -> list[dg.AssetsDefinition]:
+    """The assets of this module for one pool."""
+    llms = list(pool.llms)
+    costs = np.array(pool.costs)
+
+    @stage(pool, group="evaluation", kinds={"numpy"})
+    def frontiers(
+        step: Step, prompts: Partitions, expected_rewards: Partitions, beliefs: Partitions
+    ) -> dict[str, pa.Table]:
+        """Cost and regret of every policy on the test prompts at every exchange rate (Figures 1b, 5 and 6)."""
+        every = prompts.read()
+        test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
+        made = {}
+        for key in step.keys:
+            prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), test_ids)
+            made[key] = frontier_table(paths_of(beliefs.read(key), prompt_ids, llms, costs), actual, costs, llms)
+            frame = made[key].to_pandas()
+            ends = frame[frame["exchange_rate"] == 0]
+            routed, single = ends[ends["policy"] == "ERP"].iloc[0], ends[ends["policy"] == ALWAYS]
+            best = single.loc[single["regret"].idxmin()]
+            shown = ends[["policy", "llm", "cost", "reward", "regret", "regret_low", "regret_high"]].fillna({"llm": ""})
+            step.report(
+                key,
+                breakpoints=int((frame["policy"] == "ERP").sum()),
+                erp_regret=float(routed["regret"]),
+                erp_cost=float(routed["cost"]),
+                best_single_llm=str(best["llm"]),
+                best_single_regret=float(best["regret"]),
+                best_single_cost=float(best["cost"]),
+                table=table(shown),
+                figure=picture(figures.frontier_png(*frontier_parts(frame, llms)), "frontiers"),
+            )
+        return made
+
+    @stage(pool, group="evaluation", kinds={"scipy"})
+    def comparisons(
+        step: Step, prompts: Partitions, expected_rewards: Partitions, beliefs: Partitions
+    ) -> dict[str, pa.Table]:
+        """Summaries of every policy's frontier (AIQ, APGR, ...), and who is better, with intervals."""
+        every = prompts.read()
+        test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
+        made = {}
+        for key in step.keys:
+            prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), test_ids)
+            paths = paths_of(beliefs.read(key), prompt_ids, llms, costs)
+            evaluation = summaries.evaluate(paths, actual, costs, llms)
+            best = summaries.always(llms[evaluation.best_llm])
+            made[key] = comparison_table(evaluation, [*paths, best])
+            own = made[key].filter(pa.compute.is_null(made[key]["against"])).to_pandas()
+            by_policy = own.pivot(index="policy", columns="summary", values="value").loc[list(evaluation.policies)]
+            equal = own[own["summary"] == "equal_cost"].set_index("policy").loc[list(evaluation.policies)]
+            step.report(
+                key,
+                **{f"equal_cost_{policy}": float(equal["value"][policy]) for policy in ("ERP", best, ORACLE)},
+                table=table(by_policy[list(summaries.SUMMARIES)].reset_index()),
+                figure=picture(
+                    figures.comparison_png(
+                        list(equal.index),
+                        *(equal[column].to_numpy() for column in ("value", "value_low", "value_high")),
+                        summaries.SUMMARIES["equal_cost"].label,
+                    ),
+                    "reward at equal cost",
+                ),
+            )
+        return made
+
+    return [frontiers, comparisons]

@@ -1,0 +1,217 @@
+"""The evaluation assets: what stands in their tables is what the library says of the tables before them."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import markupsafe
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_project
+from sklearn.neighbors import KNeighborsRegressor
+
+import erp
+from erp import pairwise, summaries
+from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Zooter
+from erp_assets.findings import Findings
+from erp_assets.runs import run_pool
+from erp_resources.lineage import EVALUATIONS, STAGES, Partition
+from erp_resources.pool import Pool, load_pool
+from erp_resources.warehouse import SCHEMAS, Warehouse
+
+LLMS = ["small", "large"]
+REWARDS = ["taste", "vowels"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    tmp_path_factory: pytest.TempPathFactory, models_folder
+) -> "Iterator[tuple[Pool, Warehouse, dg.DagsterInstance]]":
+    pool = load_pool("demo", make_project(tmp_path_factory.mktemp("evaluation") / "project", models_folder))
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcomes = run_pool(pool, instance)
+        assert [outcome.error for outcome in outcomes if outcome.error] == []
+        yield pool, Warehouse(pool), instance
+
+
+@pytest.fixture
+def read(evaluated) -> Callable[..., pd.DataFrame]:
+    return lambda asset, key="": evaluated[1].read(Partition(asset, key)).to_pandas()
+
+
+@pytest.fixture
+def world(read) -> Callable[[str], dict[str, np.ndarray]]:
+    """Everything about the prompts of a split as arrays in the order of the prompts table."""
+
+    def of(reward: str) -> dict[str, np.ndarray]:
+        prompts = read("prompts")
+        found = {"train": (prompts["split"] == "train").to_numpy(), "category": prompts["category"].to_numpy()}
+        embeddings = read("prompt_embeddings").set_index("prompt_id").loc[prompts["prompt_id"], "embedding"]
+        found["embeddings"] = np.stack(embeddings.to_list()).astype(float)
+        for name, asset, column in (
+            ("actual", "expected_rewards", "mean"),
+            ("predicted", "predicted_rewards", "predicted"),
+        ):
+            columns = [read(asset, f"{llm}|{reward}").set_index("prompt_id")[column] for llm in LLMS]
+            found[name] = np.column_stack([column.loc[prompts["prompt_id"]] for column in columns])
+        return found
+
+    return of
+
+
+def beliefs(read, reward: str, policy: str) -> np.ndarray:
+    prompts = read("prompts")
+    rows = read("beliefs", reward)
+    rows = rows[rows["policy"] == policy].pivot(index="prompt_id", columns="llm", values="belief")
+    return rows.loc[prompts.loc[prompts["split"] == "test", "prompt_id"], LLMS].to_numpy()
+
+
+def test_every_evaluation_is_in_the_warehouse_with_documented_columns(evaluated) -> None:
+    _, warehouse, _ = evaluated
+    assert set(EVALUATIONS) >= {"zooter", "predictability", "pairwise_wins", "win_rates", "frontiers", "router"}
+    for asset in EVALUATIONS:
+        for reward in REWARDS:
+            assert warehouse.stamp(Partition(asset, reward)) is not None
+        if asset in SCHEMAS:
+            assert all(field.metadata[b"about"] for field in SCHEMAS[asset])
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_beliefs_are_those_of_policies_fitted_on_the_train_prompts(read, world, reward: str) -> None:
+    of = world(reward)
+    train, test = of["train"], ~of["train"]
+    np.testing.assert_allclose(beliefs(read, reward, "ERP"), of["predicted"][test], atol=1e-12)
+    for name, policy in (("Zooter", Zooter()), ("kNN", NearestNeighbours()), ("k-means", ClusterBest())):
+        policy.fit(of["embeddings"][train], of["actual"][train])
+        np.testing.assert_allclose(
+            beliefs(read, reward, name), policy.predict(of["embeddings"][test]), atol=1e-5, err_msg=name
+        )
+    told = CategoryBest().fit(of["category"][train], of["actual"][train])
+    np.testing.assert_allclose(beliefs(read, reward, "category"), told.predict(of["category"][test]), atol=1e-12)
+
+
+def test_the_neighbours_policy_is_scikit_learn_s(read, world) -> None:
+    of = world("taste")
+    train = of["train"]
+    k = NearestNeighbours().fit(of["embeddings"][train], of["actual"][train]).neighbours_
+    model = KNeighborsRegressor(k, metric="cosine").fit(of["embeddings"][train], of["actual"][train])
+    np.testing.assert_allclose(beliefs(read, "taste", "kNN"), model.predict(of["embeddings"][~train]), atol=1e-6)
+
+
+def test_categories_reach_no_training_but_the_baseline_s_that_is_told_them() -> None:
+    trained = ("prompt_embeddings", "probes", "predicted_rewards", "zooter", "pairwise_wins", "router")
+    for asset in trained:
+        assert "category" not in STAGES[asset].upstream.get("prompts", ()), asset
+    assert [name for name, kind in erp.policies.COMPARED.items() if kind.sees == "category"] == ["category"]
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_r2_and_its_ceiling_and_interval_stand_for_every_llm_and_category(read, world, reward: str) -> None:
+    of, table = world(reward), read("predictability", reward)
+    assert list(dict.fromkeys(table["category"])) == ["all", "sums", "words"]
+    for (category, llm), row in table.set_index(["category", "llm"]).iterrows():
+        chosen = ~of["train"] & ((of["category"] == category) | (category == "all"))
+        i = LLMS.index(llm)
+        expected = erp.r2(of["actual"][chosen, i], of["predicted"][chosen, i])
+        np.testing.assert_allclose(row["r2"], expected, rtol=1e-9)
+        assert row["n"] == chosen.sum()
+        if not np.isnan(row["r2"]):
+            assert row["r2_low"] <= row["r2_high"]
+        if row["noise_ceiling"] > 0:
+            assert row["explained"] == pytest.approx(max(0, row["r2"]) / row["noise_ceiling"])
+
+
+def test_win_probabilities_are_over_all_pairs_of_samples_of_the_test_prompts(read) -> None:
+    for reward in REWARDS:
+        table = read("pairwise_wins", reward)
+        assert list(zip(table["llm_a"], table["llm_b"], strict=True)) == [("small", "large")]
+        prompts = read("prompts")
+        test = set(prompts.loc[prompts["split"] == "test", "prompt_id"])
+        small, large = (read("rewards", f"{llm}|{reward}") for llm in LLMS)
+        both = small.merge(large, on="prompt_id", suffixes=("_a", "_b"))
+        both = both[both["prompt_id"].isin(test)]
+        wins = (both["reward_b"] > both["reward_a"]) + 0.5 * (both["reward_b"] == both["reward_a"])
+        assert len(both) == 12 * 4 * 4
+        assert table["wins"][0] == pytest.approx(wins.mean())
+        assert table["n"][0] == 12
+
+
+def test_win_rates_are_shares_of_the_test_prompts(read, world) -> None:
+    for reward in REWARDS:
+        of, table = world(reward), read("win_rates", reward)
+        assert table.groupby("category")[["empirical", "predicted"]].sum().to_numpy() == pytest.approx(1.0)
+        overall = table[table["category"] == "all"].set_index("llm")
+        assert overall.loc[LLMS, "empirical"].to_numpy() == pytest.approx(
+            pairwise.win_rates(of["actual"][~of["train"]])
+        )
+        predicted = pairwise.win_rates(of["predicted"][~of["train"]])
+        assert overall.loc[LLMS, "predicted"].to_numpy() == pytest.approx(predicted)
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_frontiers_hold_every_breakpoint_of_every_policy(read, world, evaluated, reward: str) -> None:
+    of, table, costs = world(reward), read("frontiers", reward), evaluated[0].costs
+    actual = of["actual"][~of["train"]]
+    by_policy = dict(iter(table.groupby("policy")))
+    assert set(by_policy) == {
+        "ERP", "Zooter", "kNN", "k-means", "category", "permuted", "random", "oracle", "always",
+    }  # fmt: skip
+    for policy in ("ERP", "Zooter", "kNN", "k-means", "category"):
+        expected = erp.exact_frontier(beliefs(read, reward, policy), actual, costs)
+        for column in ("exchange_rate", "cost", "reward", "regret"):
+            np.testing.assert_allclose(by_policy[policy][column], getattr(expected, column), atol=1e-12)
+    permuted = by_policy["permuted"]
+    shares = np.stack(by_policy["ERP"]["shares"].to_list())
+    np.testing.assert_allclose(np.stack(permuted["shares"].to_list()), shares)
+    np.testing.assert_allclose(permuted["reward"], shares @ actual.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    np.testing.assert_allclose(shares @ costs, by_policy["ERP"]["cost"], atol=1e-12)
+    assert (table["regret_low"] <= table["regret_high"]).all()
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_comparisons_are_the_library_s_for_all_policies_and_all_pairs(read, world, evaluated, reward: str) -> None:
+    of, table, costs = world(reward), read("comparisons", reward), np.array(evaluated[0].costs)
+    own = table[table["against"].isna()]
+    pairs = table[table["against"].notna()]
+    assert set(own["summary"]) == set(pairs["summary"]) == set(summaries.SUMMARIES)
+    policies = list(dict.fromkeys([*pairs["policy"], *pairs["against"]]))
+    assert len(pairs) == len(summaries.SUMMARIES) * len(policies) * (len(policies) - 1) / 2
+    actual = of["actual"][~of["train"]]
+    path = erp.frontier.decision_path(beliefs(read, reward, "ERP"), costs)
+    expected = summaries.evaluate({"ERP": path}, actual, costs, LLMS)
+    for summary in ("equal_cost", "aiq", "regret", "hypervolume"):
+        row = own[(own["policy"] == "ERP") & (own["summary"] == summary)].iloc[0]
+        np.testing.assert_allclose(
+            row[["value", "value_low", "value_high"]].to_numpy(dtype=float),
+            expected.estimate("ERP", summary),
+            rtol=1e-9,
+        )
+
+
+def test_every_figure_of_an_evaluation_shows_a_picture_and_a_table_in_the_ui(evaluated) -> None:
+    pool, _, instance = evaluated
+    for asset in ("predictability", "pairwise_wins", "win_rates", "frontiers", "comparisons"):
+        for reward in REWARDS:
+            key = dg.AssetKey([pool.name, asset])
+            events = instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=key, asset_partitions=[reward]), limit=1
+            ).records
+            metadata = events[0].asset_materialization.metadata
+            assert metadata["figure"].value.startswith("!["), asset
+            assert "(data:image/png;base64," in metadata["figure"].value
+            assert metadata["table"].value.count("\n") >= 2
+            assert metadata["table"].value.startswith("|")
+
+
+def test_the_report_is_one_page_that_needs_no_network_and_says_what_was_found(evaluated, read) -> None:
+    _, warehouse, _ = evaluated
+    html = (warehouse.place(Partition("report", "")) / "report.html").read_text()
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="?https?:', html)
+    for reward in REWARDS:
+        for sentence in Findings(read("comparisons", reward)).sentences():
+            assert sentence.replace("'", "&#39;") in html
+    for summary in summaries.SUMMARIES.values():
+        assert str(markupsafe.escape(summary.label)) in html
+    assert html.count("js-plotly-plot") + html.count("plotly-graph-div") >= 8 * len(REWARDS)
