@@ -5,7 +5,8 @@
 Random predicted and actual rewards and costs, for 100,000 prompts and 100 LLMs and for 1,000 and 5. The
 grid is what one would write without `erp.exact_frontier`: for each of 200 exchange rates, from 0 to the one
 beyond which nothing changes, an argmax over the LLMs of every prompt, then mean cost and mean reward. Equally
-spaced exchange rates; it is told where to end. The unit is the second of wall time, of the faster of two runs.
+spaced exchange rates; it is told where to end. Both run on one thread, and the unit is the CPU second, which
+other work on the machine disturbs least, of the faster of two runs.
 """
 
 import argparse
@@ -26,12 +27,12 @@ GRID = 200
 
 
 def timed(work: Callable[[], Result]) -> tuple[float, Result]:
-    """Wall time of the faster of two runs, and what the second returned."""
+    """CPU seconds of the faster of two runs, and what the second returned."""
     times = []
     for _ in range(2):
-        start = time.perf_counter()
+        start = time.process_time()
         result = work()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times), result
 
 

@@ -31,7 +31,7 @@ def evaluated(pool: Pool, embeddings: Floats, targets: Floats, categories: pd.Se
     """The summaries of every policy on one split, by policy; every single LLM but the best one is left out."""
     train = np.asarray(split_of(categories, Split(seed=seed)) == "train")
     seen = {"embedding": embeddings, "category": categories.to_numpy()}
-    costs = np.array(pool.costs)
+    costs = np.array([cost for cost in pool.costs if isinstance(cost, float)])
     fitted: dict[str, Policy] = {name: kind() for name, kind in COMPARED.items()}
     fitted |= {"ERP": ERP(pool.probe.beta), "permuted": Permuted(ERP(pool.probe.beta)), "random": Random()}
     paths: dict[str, DecisionPath] = {}

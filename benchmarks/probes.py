@@ -3,21 +3,22 @@
     python benchmarks/probes.py [--quick] [--json]
 
 Random embeddings of 1,024 dimensions, for 2,000 and 100,000 prompts (--quick: only 2,000), and 15 and 300
-LLMs. The unit is the second of wall time: of the fastest of three runs at 2,000 prompts, of one run at
-100,000. A loop with a fit for every LLM is not run to its end: its time is that of one fit times the LLMs.
-`RidgeProbes` also keeps the exact leave-one-out predictions; of the rivals only RidgeCV computes them, to
-choose beta. Takes 6 GB of memory (--quick: 1 GB); the machine should be idle.
+LLMs. All run on one thread, and the unit is the CPU second, which other work on the machine disturbs least:
+of the fastest of three runs at 2,000 prompts, of one run at 100,000. A loop with a fit for every LLM is not
+run to its end: its time is that of one fit times the LLMs. `RidgeProbes` also keeps the exact leave-one-out
+predictions; of the rivals only RidgeCV computes them, to choose beta. Takes MEMORY GB of memory.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.linear_model import Ridge, RidgeCV
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from erp import BETAS, RidgeProbes
 
@@ -28,17 +29,19 @@ RUNS = {2_000: 3, 100_000: 1}
 
 
 def seconds(work: Callable[[], Any], runs: int) -> float:
-    """Wall time of the fastest of some runs."""
+    """CPU seconds of the fastest of some runs."""
     times = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 
-def compare(n: int, beta: float | Literal["auto"], rival: Ridge | RidgeCV) -> list[dict[str, Any]]:
-    """Seconds of `RidgeProbes(beta)` and of the rival on n prompts."""
+def compare(
+    n: int, beta: float | Literal["auto"], rival: Ridge | RidgeCV
+) -> Iterator[tuple[int, str, float, str, float]]:
+    """One comparison after the other on n prompts: the LLMs m, what is timed, its seconds, the rival and its."""
     time_of = partial(seconds, runs=RUNS[n])
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(n, DIMENSIONS))
@@ -47,24 +50,17 @@ def compare(n: int, beta: float | Literal["auto"], rival: Ridge | RidgeCV) -> li
     name = type(rival).__name__
     one_fit = time_of(partial(rival.fit, embeddings, targets[:, 0]))
     coefficients = rival.coef_.copy()
-    rows: list[dict[str, Any]] = []
-
-    def record(ours: str, time: float, theirs: str, their_time: float) -> None:
-        row = {"n": n, "m": m, "beta": beta, "ours": ours, "seconds": time, "rival": theirs}
-        rows.append({**row, "rival_seconds": their_time, "ratio": their_time / time})
-
     for m in LLMS:
         probes = RidgeProbes(beta)
         fit = time_of(partial(probes.fit, embeddings, targets[:, :m]))
         # Both are to solve the same problem.
         np.testing.assert_allclose(probes.coefficients_[0], coefficients, rtol=0, atol=1e-8)
-        loop = f"{name} in a loop (of {RUNS[n]} fit{'s' if RUNS[n] > 1 else ''} the fastest, times {m})"
-        record("fit", fit, loop, one_fit * m)
-        record("fit", fit, f"{name}, one call for all", time_of(partial(rival.fit, embeddings, targets[:, :m])))
+        yield m, "fit", fit, f"{name} in a loop (of one fit, times {m})", one_fit * m
+        every = time_of(partial(rival.fit, embeddings, targets[:, :m]))
+        yield m, "fit", fit, f"{name}, one call for all", every
         add = time_of(partial(probes.add, embeddings, targets[:, m : m + 1]))
         refit = time_of(partial(RidgeProbes(beta).fit, embeddings, targets[:, : m + 1]))
-        record("add one LLM", add, f"RidgeProbes, refitting all {m + 1}", refit)
-    return rows
+        yield m, "add one LLM", add, f"RidgeProbes, refitting all {m + 1}", refit
 
 
 def main() -> None:
@@ -74,8 +70,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     if not arguments.json:
-        print(f"{'prompts':>8s} {'LLMs':>5s} {'beta':>5s}  {'RidgeProbes':12s} {'seconds':>8s}  ", end="")
+        print(f"{'prompts':>8s} {'LLMs':>5s} {'beta':>5s}  {'RidgeProbes':12s} {'seconds':>9s}  ", end="")
         print(f"{'seconds':>9s} {'ratio':>7s}  of")
+    threadpool_limits(1)
     rivals: list[tuple[float | Literal["auto"], Ridge | RidgeCV]] = [
         (1.0, Ridge(alpha=1.0)),
         ("auto", RidgeCV(alphas=BETAS, alpha_per_target=True)),
@@ -83,11 +80,13 @@ def main() -> None:
     found = []
     for n in sorted(RUNS)[: 1 if arguments.quick else None]:
         for beta, rival in rivals:
-            rows = compare(n, beta, rival)
-            found += rows
-            for row in [] if arguments.json else rows:
-                print(f"{n:8,d} {row['m']:5d} {row['beta']!s:>5s}  {row['ours']:12s} {row['seconds']:8.3f}  ", end="")
-                print(f"{row['rival_seconds']:9.3f} {row['ratio']:7.1f}  {row['rival']}", flush=True)
+            for m, ours, time_of_ours, theirs, time_of_theirs in compare(n, beta, rival):
+                row: dict[str, Any] = {"n": n, "m": m, "beta": beta, "ours": ours, "seconds": time_of_ours}
+                row |= {"rival": theirs, "rival_seconds": time_of_theirs, "ratio": time_of_theirs / time_of_ours}
+                found.append(row)
+                if not arguments.json:
+                    print("{n:8,d} {m:5d} {beta!s:>5s}  {ours:12s} {seconds:9.3f}  ".format(**row), end="")
+                    print("{rival_seconds:9.3f} {ratio:7.1f}  {rival}".format(**row), flush=True)
     if arguments.json:
         print(json.dumps(found))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from erp_resources.language_models import LLM, Sampling
+from erp_resources.language_models import Sampling, TransformersLLM
 from erp_resources.settings import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     try:
-        language_model: Any = LLM(backend="transformers", model=arguments.model, cost=0).load(ROOT)
+        language_model: Any = TransformersLLM(backend="transformers", model=arguments.model, cost=0).load(ROOT)
     except UserError as error:
         parser.error(str(error))
     prompts = make_prompts(arguments.prompts)

@@ -139,13 +139,15 @@ class DecisionPath:
         n_prompts = self.first.size
         gain = actual[self.prompt, self.after] - actual[self.prompt, self.before]
         gain = _running_sum(gain)[self.changes] / n_prompts
-        # Summed from the cheapest end, so that the cost falls strictly and ends on the cheapest LLM's exactly.
+        # Summed from the last decisions on, so that the cost falls strictly and ends on the cheapest LLM's exactly.
         saving = _running_sum((costs[self.before] - costs[self.after])[::-1])
         excess = saving[self.prompt.size - self.changes] / n_prompts
+        last = costs[self.at(float(self.exchange_rate[-1]))]
+        end = last[0] if np.ptp(last) == 0 else last.mean()
         reward = actual[np.arange(n_prompts), self.first]
         return Frontier(
             exchange_rate=self.exchange_rate,
-            cost=costs.min() + excess,
+            cost=end + excess,
             reward=reward.mean() + gain,
             regret=(actual.max(axis=1) - reward).mean() - gain,
         )

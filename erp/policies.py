@@ -18,7 +18,7 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax, xlogy
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.model_selection import KFold
 from sklearn.neighbors import NearestNeighbors
@@ -75,7 +75,8 @@ class Zooter(BeliefPolicy):
 
     Minimises sum_x KL(softmax(rewards(x)) || softmax(logits(x))) + beta / 2 |W|^2 over the logits
     W (e(x) - mean) + b, the intercepts b unpenalised, by full-batch L-BFGS with the analytic gradient, from 0:
-    deterministic. At the optimum logits are rewards up to a constant of the prompt, which is how they are read.
+    deterministic. At the optimum logits are rewards up to a constant of the prompt, which is how they are read. The
+    network learns by differences of rewards of the order of 1: those below 1e-4 teach it nothing.
 
     Parameters
     ----------
@@ -197,13 +198,14 @@ class NearestNeighbours(BeliefPolicy):
 
         Raises `ValueError` when shapes do not fit or a value is not finite.
         """
+        wanted = _counts("neighbours", self.neighbours, NEIGHBOURS)
         embeddings, self.rewards_ = _paired("embeddings", X, rewards)
         n_prompts = len(embeddings)
         self.index_ = NearestNeighbors(metric="cosine", algorithm="brute").fit(embeddings)
         if self.neighbours != "auto":
-            self.neighbours_ = min(int(self.neighbours), n_prompts)
+            self.neighbours_ = min(wanted[0], n_prompts)
             return self
-        candidates = [k for k in NEIGHBOURS if k < n_prompts] or [1]
+        candidates = [k for k in wanted if k < n_prompts] or [1]
         missed = np.zeros(len(candidates))
         if n_prompts > 1:
             nearest = self.index_.kneighbors(n_neighbors=candidates[-1], return_distance=False)
@@ -252,9 +254,9 @@ class ClusterBest(BeliefPolicy):
 
         Raises `ValueError` when shapes do not fit or a value is not finite.
         """
+        wanted = _counts("clusters", self.clusters, CLUSTERS)
         embeddings, rewards = _paired("embeddings", X, rewards)
         distinct = len(np.unique(embeddings, axis=0))
-        wanted = CLUSTERS if self.clusters == "auto" else (int(self.clusters),)
         least = np.inf
         for clusters in sorted({min(count, distinct) for count in wanted}):
             model = KMeans(clusters, n_init=3, random_state=self.seed).fit(embeddings)
@@ -292,8 +294,11 @@ class CategoryBest(BeliefPolicy):
 
     def fit(self, X: ArrayLike, rewards: ArrayLike) -> Self:
         """Average expected rewards (n, M) by category (n,)."""
-        rewards = finite("rewards", rewards, 2, (len(np.asarray(X)), None))
-        self.categories_, which = np.unique(np.asarray(X), return_inverse=True)
+        categories = np.asarray(X)
+        if categories.ndim != 1:
+            raise ValueError(f"categories must have 1 dimension(s), got shape {categories.shape}")
+        rewards = finite("rewards", rewards, 2, (categories.size, None))
+        self.categories_, which = np.unique(categories, return_inverse=True)
         sums = np.zeros((self.categories_.size, rewards.shape[1]))
         np.add.at(sums, which, rewards)
         self.means_ = sums / np.bincount(which)[:, None]
@@ -317,7 +322,7 @@ class OneLLM(Policy):
 
     def fit(self, X: Any, rewards: ArrayLike) -> Self:
         """Nothing is learned; raises `ValueError` when there is no such column."""
-        self.n_llms_ = np.shape(rewards)[1]
+        self.n_llms_ = finite("rewards", rewards, 2).shape[1]
         if not 0 <= self.llm < self.n_llms_:
             raise ValueError(f"llm must lie in [0, {self.n_llms_}), got {self.llm}")
         return self
@@ -329,20 +334,31 @@ class OneLLM(Policy):
 
 
 class Permuted(Policy):
-    """The decisions of another policy, dealt to the prompts at random (section 4.3): the worth of its shares."""
+    """The decisions of another policy, dealt to the prompts at random (section 4.3): the worth of its shares.
+
+    Attributes
+    ----------
+    policy_ : the policy, fitted
+    """
 
     def __init__(self, policy: BeliefPolicy, seed: int = 0) -> None:
         self.policy = policy
         self.seed = seed
 
+    @property
+    def sees(self) -> Literal["embedding", "category"]:  # type: ignore[override]
+        """What the policy sees whose decisions are dealt."""
+        return self.policy.sees
+
     def fit(self, X: Any, rewards: ArrayLike) -> Self:
         """Fit the policy whose decisions are dealt."""
-        self.policy.fit(X, rewards)
+        self.policy_ = clone(self.policy).fit(X, rewards)
         return self
 
     def decide(self, X: Any, costs: ArrayLike) -> ShuffledPath:
         """The policy's decisions for n prompts, to be dealt at random."""
-        return ShuffledPath(self.policy.decide(X, costs), self.seed)
+        check_is_fitted(self)
+        return ShuffledPath(self.policy_.decide(X, costs), self.seed)
 
 
 class Random(Policy):
@@ -353,7 +369,7 @@ class Random(Policy):
 
     def fit(self, X: Any, rewards: ArrayLike) -> Self:
         """Learn how many LLMs there are."""
-        self.n_llms_ = np.shape(rewards)[1]
+        self.n_llms_ = finite("rewards", rewards, 2).shape[1]
         return self
 
     def decide(self, X: ArrayLike, costs: ArrayLike) -> RandomPath:
@@ -370,6 +386,15 @@ COMPARED: Mapping[str, type[BeliefPolicy]] = {
     "category": CategoryBest,
 }
 """The policies with a belief that every evaluation compares, by the name that tables and figures use."""
+
+
+def _counts(name: str, value: Any, automatic: tuple[int, ...]) -> tuple[int, ...]:
+    """What "auto" chooses from, or the one number that is given; `ValueError` when it is no number of things."""
+    if isinstance(value, str) and value == "auto":
+        return automatic
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a positive integer or 'auto', got {value!r}")
+    return (int(value),)
 
 
 def _paired(name: str, X: ArrayLike, rewards: ArrayLike) -> tuple[Floats, Floats]:

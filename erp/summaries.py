@@ -6,7 +6,8 @@ of them. What to keep out: paths and frontiers themselves (`erp.frontier`), resa
 Every policy may fall back on the cheapest LLM for all prompts (of equally cheap ones, the one that earns most),
 so that every summary is defined over the same costs: from the cheapest LLM's to the dearest's. *Within a budget*
 means by a point of the path whose mean cost is no higher. Reward has any unit and any zero, so summaries are
-either in that unit or invariant to both.
+either in that unit or invariant to both. The oracle has a point for every exchange rate only: of the summaries
+that step from point to point, another policy may be a little above it.
 """
 
 import itertools
@@ -16,9 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from scipy.optimize import isotonic_regression
 
-from erp._check import Floats, Integers, costs_of, finite
+from erp._check import Floats, Integers, costs_of, finite, indices
 from erp.bootstrap import LEVEL, RESAMPLES, interval, resamples
 from erp.frontier import DecisionPath, Outcomes, Path, decision_path
 
@@ -122,6 +124,8 @@ class Evaluation:
     policies : names (P,)
     best_llm, weak_llm : int
         The columns of the best single LLM on these prompts and of the cheapest one.
+    n_prompts : int
+        How many test prompts all of it stands on.
     values : (P, S)
         In the order of `SUMMARIES`.
     resampled : (B, P, S)
@@ -130,6 +134,7 @@ class Evaluation:
     policies: tuple[str, ...]
     best_llm: int
     weak_llm: int
+    n_prompts: int
     values: Floats
     resampled: Floats
 
@@ -160,13 +165,14 @@ class Evaluation:
         (p, p)
             Whether the first is above the second. Every difference is divided by its bootstrap standard error;
             it is shown when it exceeds the 95th percentile, over resamples, of the largest such deviation among
-            all pairs. If no two of the policies differ, a table has any such claim in 5 % of the cases only.
+            all pairs, widened as Student's t is against the normal for as many prompts. If no two of the policies
+            differ, a table has any such claim in about 5 % of the cases only. One prompt shows nothing.
         """
         places = [self._place(policy, summary)[0] for policy in policies]
         s = list(SUMMARIES).index(summary)
         above = np.zeros((len(places), len(places)), dtype=bool)
         pairs = list(itertools.combinations(range(len(places)), 2))
-        if not pairs:
+        if not pairs or self.n_prompts < 2:
             return above
         a, b = np.array(pairs).T
         index = np.array(places)
@@ -176,8 +182,11 @@ class Evaluation:
             deviation = np.where(np.isfinite(resampled), resampled - values, 0.0)
             error = np.sqrt(np.square(deviation).mean(axis=0))
             largest = np.nan_to_num(np.abs(deviation) / error).max(axis=1)
-            usable = np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > 0.95) & (error > 0)
-            certain = usable & (np.abs(values) > np.quantile(largest, LEVEL) * error)
+            usable = np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > 0.95)
+            # The errors are estimates as well: few prompts ask for more.
+            freedom = self.n_prompts - 1
+            bound = stats.t.isf(stats.norm.sf(np.quantile(largest, LEVEL)), freedom) * np.sqrt(1 + 1 / freedom)
+            certain = usable & (np.abs(values) > bound * error)
         # A difference that is the same on every resample needs no statistics; rounding is none.
         scale = np.nanmax(np.abs(np.where(np.isfinite(self.values[index, s]), self.values[index, s], 0.0)), initial=0.0)
         certain &= np.abs(values) > 1e-9 * scale
@@ -215,12 +224,17 @@ def evaluate(
     Raises
     ------
     ValueError
-        When shapes do not fit, a value is not finite or a cost is negative.
+        When shapes do not fit, a value is not finite, a cost is negative, or a policy has the name of one that is
+        added.
     """
     actual = finite("actual", actual, 2, (None, len(llms)))
     n_prompts = actual.shape[0]
     costs = costs_of(costs, len(llms))
     singles = [always(name) for name in llms]
+    for name, path in paths.items():
+        if name == ORACLE or name in singles:
+            raise ValueError(f"a policy cannot be called {name!r}: that one is added")
+        indices(f"decisions of {name}", path.at(0.0), n_prompts, len(llms))
     every: dict[str, Path] = {
         **paths,
         ORACLE: decision_path(actual, costs),
@@ -236,11 +250,12 @@ def evaluate(
         oracle=list(every).index(ORACLE),
         single=list(every).index(singles[int(mean.argmax())]),
     )
-    blocks = [market.summarise(every, weights) for weights in _resamples(every, n_prompts, n_resamples, seed)]
+    blocks = [market.summarise(every, weights) for weights in _resamples(actual.shape, n_resamples, seed)]
     return Evaluation(
         policies=tuple(every),
         best_llm=market.best_llm,
         weak_llm=market.weak_llm,
+        n_prompts=n_prompts,
         values=market.summarise(every, np.ones((1, n_prompts)))[0],
         resampled=np.concatenate(blocks),
     )
@@ -276,18 +291,17 @@ def regret_bands(
         for name, size in ((name, path.exchange_rate.size) for name, path in paths.items())
     }
     regrets: dict[str, list[Floats]] = {name: [] for name in paths}
-    for weights in _resamples(paths, n_prompts, n_resamples, seed):
+    for weights in _resamples(actual.shape, n_resamples, seed):
         possible = (weights @ best / n_prompts)[:, None]
         for name, path in paths.items():
             regrets[name].append(possible - path.outcomes(actual, costs, weights).reward[:, points[name]])
     return {name: Band(points[name], *interval(np.concatenate(regrets[name]))) for name in paths}
 
 
-def _resamples(paths: Mapping[str, Path], n_prompts: int, n_resamples: int, seed: int) -> Iterator[Floats]:
-    """Resamples in blocks that keep what a path needs of them in bounded memory."""
-    longest = max(path.exchange_rate.size for path in paths.values())
-    block = max(1, _BLOCK_CELLS // (n_prompts + 4 * longest))
-    return resamples(n_prompts, n_resamples, seed, min(block, n_resamples))
+def _resamples(shape: tuple[int, int], n_resamples: int, seed: int) -> Iterator[Floats]:
+    """Resamples in blocks that keep what a path of n prompts and M LLMs needs of them in bounded memory."""
+    block = max(1, _BLOCK_CELLS // (shape[0] * (1 + 4 * (shape[1] - 1))))
+    return resamples(shape[0], n_resamples, seed, min(block, n_resamples))
 
 
 def always(llm: str) -> str:
@@ -335,14 +349,16 @@ class _Market:
         cost = np.concatenate([np.full((len(weak), 1), low), outcomes.cost[:, ::-1]], axis=1)
         reward = np.concatenate([weak[:, None], outcomes.reward[:, ::-1]], axis=1)
         within = np.maximum.accumulate(reward, axis=1)
-        # The best LLM has all of its own reward, and a random one of two half, whatever the order of summation.
+        # Whatever the order of summation, the best LLM has all of its own reward, a random one of two has half, and
+        # who makes the best choice regrets nothing.
         rounding = 1e-12 * np.abs(self.actual).max()
+        regret = possible - outcomes.reward[:, 0]
 
         found = {
             "equal_cost": _mixed_mean(cost, reward, low, high),
             "share_of_oracle": np.full(len(weak), np.nan),
             "at_best_cost": _mixed_at(cost, reward, strong_cost),
-            "regret": possible - outcomes.reward[:, 0],
+            "regret": np.where(regret > rounding, regret, 0.0),
             "aiq": _hull_mean(cost, within, high),
             "hypervolume": _step_mean(cost, np.maximum(0.0, within - random[:, None]), low, high),
         }

@@ -7,6 +7,7 @@ Exit status: 0 done, 1 a run failed, 2 a mistake of the user (one or two lines o
 130 interrupted.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -30,6 +31,7 @@ from erp_resources.settings import UserError
 if TYPE_CHECKING:
     import dagster as dg
 
+    from erp_assets.preflight import Work
     from erp_assets.runs import Outcome, Run
 
 app = typer.Typer(
@@ -45,7 +47,7 @@ err = Console(stderr=True, highlight=False)
 _INTERRUPTED = 130
 
 PoolOption = Annotated[
-    str | None, typer.Option("--pool", "-p", metavar="NAME", help="The pool; not needed when there is only one.")
+    str | None, typer.Option("--pool", "-p", metavar="NAME", help="The pool; not needed when one is there, or begun.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -77,13 +79,18 @@ def _fail(message: str, status: int) -> NoReturn:
 
 
 def _pool(name: str | None) -> Pool:
-    """The pool that was asked for, or the only one; the working directory becomes its project's folder."""
+    """The pool that was asked for, the only one, or the only one with any data.
+
+    The working directory becomes its project's folder.
+    """
     root = find_root()
     if name is None:
         names = pool_names(root)
-        if len(names) != 1:
+        begun = [pool for pool in names if (root / WAREHOUSE_FOLDER / pool).is_dir()]
+        candidates = begun if len(begun) == 1 else names
+        if len(candidates) != 1:
             raise UserError(f"which pool? give --pool with one of {', '.join(names) or 'none yet: erp new NAME'}")
-        name = names[0]
+        name = candidates[0]
     pool = load_pool(name, root)
     os.chdir(root)
     return pool
@@ -246,7 +253,7 @@ def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: fl
     _findings(pool)
     out.print(
         f'\nNext:  erp route --pool {pool.name} "What is 7 plus 5?"   the choice for a prompt\n'
-        f"       erp report --pool {pool.name}                      every table and figure, and what they say\n"
+        f"       erp report --pool {pool.name}                      what was found, and the page\n"
         f"       erp status --pool {pool.name}                      what is there\n"
         f'       erp sql --pool {pool.name} "SELECT ..."            the tables\n'
         "       erp ui                                          the Dagster UI",
@@ -262,9 +269,9 @@ def _findings(pool: Pool) -> None:
     from erp_resources.warehouse import Warehouse
 
     warehouse = Warehouse(pool)
-    table = Table(box=rich.box.SIMPLE, title="Routing on the test prompts")
-    for heading in ("reward", "mean R2", "policy", "regret", "cost", "reward at equal cost"):
-        table.add_column(heading, justify="left" if heading in ("reward", "policy") else "right")
+    table = Table(box=rich.box.SIMPLE, title="Routing on the test prompts", pad_edge=False, collapse_padding=True)
+    for heading in ("reward", "R2", "policy", "regret", "cost", "at equal cost"):
+        table.add_column(heading, justify="left" if heading in ("reward", "policy") else "right", no_wrap=True)
     for name in pool.reward_models:
         if warehouse.stamp(Partition("comparisons", name)) is None:
             continue
@@ -273,7 +280,7 @@ def _findings(pool: Pool) -> None:
         found = Findings(warehouse.read(Partition("comparisons", name)).to_pandas())
         scores = warehouse.read(Partition("predictability", name)).to_pandas()
         mean_r2 = scores.loc[scores["category"] == "all", "r2"].mean()
-        labels = {"ERP": "route by predicted reward", found.best: found.best, "random": "random", "oracle": "oracle"}
+        labels = {"ERP": "by predicted reward", found.best: found.best, "random": "random", "oracle": "oracle"}
         for i, (policy, label) in enumerate(labels.items()):
             kind, _, llm = policy.partition(" ")
             row = ends[(ends["policy"] == kind) & ((ends["llm"] == llm) | (llm == ""))].iloc[0]
@@ -283,14 +290,16 @@ def _findings(pool: Pool) -> None:
                 label,
                 f"{row['regret']:.3f}",
                 f"{row['cost']:.3g}",
-                f"{earned.value:.3f} [dim]({earned.low:.3f} to {earned.high:.3f})[/]",
+                f"{earned.value:.2f} [dim]\\[{earned.low:.2f}, {earned.high:.2f}][/]",
                 end_section=i == len(labels) - 1,
             )
     if table.row_count:
         out.print(table)
         out.print(
-            "Regret and cost at exchange rate 0; reward at equal cost: averaged over all budgets, 95 % interval.\n",
+            "R2: mean over LLMs. Regret and cost: at exchange rate 0.\n"
+            "At equal cost: mean reward over all budgets, with its 95 % interval.\n",
             style="dim",
+            soft_wrap=True,
         )
     report = _report_file(pool)
     if report.exists():
@@ -365,6 +374,62 @@ def _records(frame: Any) -> list[dict[str, Any]]:
         return value
 
     return [{name: plain(value) for name, value in row.items()} for row in frame.astype(object).to_dict("records")]
+
+
+# -------------------------------------------------------------------------------------------- check
+
+
+@app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="POOL", help="The pool; not needed when there is one.")] = None,
+    pool: PoolOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """See that a pool can run, and what it would cost, before anything is sampled."""
+    chosen = _pool(name or pool)
+    from erp_assets.preflight import inspect
+
+    with err.status("") as spinner:
+        found = inspect(chosen, lambda entry: spinner.update(f"looking at {entry}"))
+    if as_json:
+        _print_json({"pool": chosen.name, **dataclasses.asdict(found)})
+    else:
+        for reason, count in found.left_out.items():
+            out.print(f"prompts: {count:,} left out: {reason}", markup=False, soft_wrap=True)
+        if found.work:
+            _print_work(chosen, found.prompts or 0, found.work)
+        for line in found.problems:
+            out.print(line, markup=False, soft_wrap=True)
+        if not found.problems:
+            out.print(f"Pool [bold]{chosen.name}[/] can run: erp run --pool {chosen.name}")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def _print_work(pool: Pool, prompts: int, work: "list[Work]") -> None:
+    def count(value: int | None) -> str:
+        if value is None:
+            return "?"
+        for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+            if value >= size:
+                return f"{value / size:.3g} {unit}"
+        return str(value)
+
+    table = Table(box=rich.box.SIMPLE, title=f"{prompts:,} prompts, {pool.sampling.n} samples each", pad_edge=False)
+    for heading in ("", "responses", "prompt tokens", "response tokens", "disk", "done"):
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for i, one in enumerate(work):
+        table.add_row(
+            one.name,
+            count(one.items),
+            count(one.prompt_tokens),
+            f"<= {count(one.response_tokens)}" if one.response_tokens else "0",
+            f"<= {one.disk_bytes / 2**20:,.0f} MiB",
+            f"{one.done:.0%}",
+            end_section=one.kind == "LLM" and i + 1 < len(work) and work[i + 1].kind != "LLM",
+        )
+    out.print(table)
+    out.print("Identical responses to a prompt are scored once. ?: only its server counts them.", style="dim")
 
 
 # ------------------------------------------------------------------------------------------- status

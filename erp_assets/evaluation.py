@@ -138,7 +138,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 mean_auroc=_mean(frame["auroc"]),
                 mean_logistic_auroc=_mean(frame["logistic"]),
                 table=table(frame[shown]),
-                figure=picture(figures.pairwise_png(llms, wins), "AUROC"),
+                figure=picture(figures.pairwise_png(llms, wins), "AUROC") if len(frame) else None,
             )
         return made
 

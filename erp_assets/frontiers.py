@@ -15,8 +15,8 @@ import pyarrow as pa
 import erp
 from erp import figures, summaries
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
-from erp.summaries import ALWAYS, ORACLE
-from erp_assets.matrices import Floats, is_split, rewarded
+from erp.summaries import ALWAYS, ORACLE, SUMMARIES
+from erp_assets.matrices import Floats, costs_per_response, is_split, rewarded
 from erp_assets.metadata import picture, table
 from erp_assets.stage import Step, stage
 from erp_resources.pool import Pool
@@ -80,7 +80,7 @@ def frontier_parts(
 def comparison_table(evaluation: summaries.Evaluation, policies: list[str]) -> pa.Table:
     """Every summary of every policy, and what each of `policies` has over each other."""
     rows: list[tuple[str, str | None, str, float, float, float, bool | None]] = []
-    for summary in summaries.SUMMARIES:
+    for summary in SUMMARIES:
         shown = evaluation.shown(summary, policies)
         for policy in evaluation.policies:
             rows.append((policy, None, summary, *evaluation.estimate(policy, summary), None))
@@ -94,14 +94,14 @@ def comparison_table(evaluation: summaries.Evaluation, policies: list[str]) -> p
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
     llms = list(pool.llms)
-    costs = np.array(pool.costs)
 
     @stage(pool, group="evaluation", kinds={"numpy"})
     def frontiers(
-        step: Step, prompts: Partitions, expected_rewards: Partitions, beliefs: Partitions
+        step: Step, prompts: Partitions, generations: Partitions, expected_rewards: Partitions, beliefs: Partitions
     ) -> dict[str, pa.Table]:
         """Cost and regret of every policy on the test prompts at every exchange rate (Figures 1b, 5 and 6)."""
         every = prompts.read()
+        costs = costs_per_response(pool, generations)
         test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
         made = {}
         for key in step.keys:
@@ -127,10 +127,11 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
 
     @stage(pool, group="evaluation", kinds={"scipy"})
     def comparisons(
-        step: Step, prompts: Partitions, expected_rewards: Partitions, beliefs: Partitions
+        step: Step, prompts: Partitions, generations: Partitions, expected_rewards: Partitions, beliefs: Partitions
     ) -> dict[str, pa.Table]:
         """Summaries of every policy's frontier (AIQ, APGR, ...), and who is better, with intervals."""
         every = prompts.read()
+        costs = costs_per_response(pool, generations)
         test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
         made = {}
         for key in step.keys:
@@ -142,18 +143,13 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             own = made[key].filter(pa.compute.is_null(made[key]["against"])).to_pandas()
             by_policy = own.pivot(index="policy", columns="summary", values="value").loc[list(evaluation.policies)]
             equal = own[own["summary"] == "equal_cost"].set_index("policy").loc[list(evaluation.policies)]
+            values, low, high = (equal[column].to_numpy() for column in ("value", "value_low", "value_high"))
+            png = figures.comparison_png(list(equal.index), values, low, high, SUMMARIES["equal_cost"].label)
             step.report(
                 key,
                 **{f"equal_cost_{policy}": float(equal["value"][policy]) for policy in ("ERP", best, ORACLE)},
-                table=table(by_policy[list(summaries.SUMMARIES)].reset_index()),
-                figure=picture(
-                    figures.comparison_png(
-                        list(equal.index),
-                        *(equal[column].to_numpy() for column in ("value", "value_low", "value_high")),
-                        summaries.SUMMARIES["equal_cost"].label,
-                    ),
-                    "reward at equal cost",
-                ),
+                table=table(by_policy[list(SUMMARIES)].reset_index()),
+                figure=picture(png, "reward at equal cost"),
             )
         return made
 

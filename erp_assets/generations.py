@@ -6,6 +6,7 @@ run (`erp_resources.language_models`).
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from erp_assets.metadata import table
 from erp_assets.progress import Advance
-from erp_assets.stage import Step, Verdict, stage, stage_check
+from erp_assets.stage import Step, Verdict, released, stage, stage_check
 from erp_resources.language_models import LanguageModel, Sampling
 from erp_resources.lineage import Partition, settings_hash
 from erp_resources.pool import Pool
@@ -54,10 +55,11 @@ def kept_responses(warehouse: Warehouse, partition: Partition, prompts: pa.Table
 
 def sample_into(
     staging: Staging, prompts: pa.Table, name: str, pool: Pool, advance: Advance, kept: Iterable[pa.Table] = ()
-) -> None:
+) -> int | None:
     """Keep what is there, sample every chunk of the other prompts that is not staged yet, and commit the partition.
 
-    The LLM is loaded only when there is something left to sample.
+    The LLM is loaded only when there is something left to sample. Returns how many prompts it truncated, None for
+    one that does not.
     """
     chunk_count = 0
     for responses in kept:
@@ -66,25 +68,22 @@ def sample_into(
             staging.write(chunk_count, responses)
         chunk_count += 1
         advance(pc.count_distinct(responses["prompt_id"]).as_py())
-    model: LanguageModel | None = None
-    try:
+    with ExitStack() as loaded:
+        model: LanguageModel | None = None
         for chunk in chunks_by_length(prompts, pool.sampling.chunk_size):
             if not staging.has(chunk_count):
-                model = model or pool.llms[name].load(pool.root)
-                responses = model.sample(
-                    chunk["prompt"].to_pylist(), pool.sampling, chunk_seed(pool.sampling, name, chunk)
-                )
+                model = model or loaded.enter_context(released(pool.llms[name].load(pool.root)))
+                seed = chunk_seed(pool.sampling, name, chunk)
+                responses = model.sample(chunk["prompt"].to_pylist(), pool.sampling, seed)
                 prompt_ids = chunk["prompt_id"].take(responses["prompt_index"])
                 staging.write(
                     chunk_count, responses.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids)
                 )
             chunk_count += 1
             advance(chunk.num_rows)
-    finally:
-        close = getattr(model, "close", None)
-        if close is not None:
-            close()
+        truncated: int | None = getattr(model, "truncated", None)
     staging.commit(chunk_count)
+    return truncated
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
@@ -99,8 +98,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             warehouse = Warehouse(step.pool)
             with step.staging(key) as staging:
                 kept = kept_responses(warehouse, step.partition(key), every)
-                sample_into(staging, every, key, step.pool, advance, kept)
-            step.report(key, **_summary(warehouse, step.partition(key)))
+                truncated = sample_into(staging, every, key, step.pool, advance, kept)
+            step.report(key, **_summary(warehouse, step.partition(key)), prompts_truncated=truncated)
 
     @stage_check(pool, "generations")
     def every_prompt_has_n_samples(warehouse: Warehouse, partition: Partition) -> Verdict:

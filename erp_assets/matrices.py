@@ -1,6 +1,7 @@
 """Tables of the warehouse as the arrays that `erp` works on.
 
-What belongs here: the alignment of partitions by prompt_id. What to keep out: any computation.
+What belongs here: the alignment of partitions by prompt_id, and what an LLM costs. What to keep out: any other
+computation.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from erp_resources.language_models import TokenPrice
+from erp_resources.pool import Pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Partitions
 
@@ -44,6 +47,29 @@ def rewarded(
     if not known.any():
         raise UserError(f"no prompt has a reward by all of {', '.join(keys)}; see the errors in generations")
     return prompt_ids.filter(pa.array(known)), means[known]
+
+
+def costs_per_response(pool: Pool, generations: Partitions) -> Floats:
+    """c(i) of every LLM (M,): as the pool file says, or a price of tokens times those that its responses took.
+
+    Raises `UserError` when there is a price and the LLM's server did not say how many tokens there were.
+    """
+    costs = []
+    for name, cost in zip(pool.llms, pool.costs, strict=True):
+        if isinstance(cost, TokenPrice):
+            with generations.open(name) as file:
+                table = file.read(columns=["prompt_tokens", "completion_tokens", "error"])
+            table = table.filter(pc.is_null(table["error"]))
+            tokens = [pc.mean(table[column]).as_py() or 0.0 for column in ("prompt_tokens", "completion_tokens")]
+            if not all(tokens):
+                raise UserError(
+                    f"llms.{name}.cost: its server counted no tokens, which a price could be multiplied with; "
+                    "give the cost of a response as a number"
+                )
+            costs.append((tokens[0] * cost.input + tokens[1] * cost.output) / 1e6)
+        else:
+            costs.append(cost)
+    return np.array(costs)
 
 
 def is_split(prompts: pa.Table, split: str) -> NDArray[np.bool_]:

@@ -31,7 +31,5 @@ def partition_mapping(upstream: tuple[str, ...], downstream: tuple[str, ...]) ->
     """Which upstream partitions a partition needs: those that agree with it where both have a dimension."""
     if not upstream or upstream == downstream:
         return None  # Dagster's default: all of an asset without partitions, the same key of an equal one
-    if not downstream:
-        return dg.AllPartitionMapping()
-    (shared,) = set(upstream) & set(downstream)
-    return dg.MultiToSingleDimensionPartitionMapping(shared)
+    shared = set(upstream) & set(downstream)
+    return dg.MultiToSingleDimensionPartitionMapping(shared.pop()) if shared else dg.AllPartitionMapping()

@@ -44,7 +44,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     @stage(pool, group="data", kinds={"python"})
     def prompts(step: Step) -> pa.Table:
         """The prompts of the pool: one row each, split into train and test by category (section 3.1)."""
-        loaded = step.pool.prompts.load(step.pool.root).load()
+        source = step.pool.prompts.load(step.pool.root)
+        loaded = source.load()
         table = identified(loaded)
         splits = split_of(table["category"].to_pandas(), step.pool.split)
         for name in ("train", "test"):
@@ -58,6 +59,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             prompts=table.num_rows,
             duplicates_dropped=loaded.num_rows - table.num_rows,
             categories=len(table["category"].unique()),
+            **{f"left out: {reason}": count for reason, count in source.notes.items()},
         )
         return table.append_column("split", pa.array(splits, type=pa.string())).select(SCHEMAS["prompts"].names)
 

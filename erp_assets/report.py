@@ -60,10 +60,10 @@ def section(
         "wins": figures.win_rate_figure(*win_rate_parts(tables["win_rates"], llms)),
     }
     if len(bound) and bound["bound"].notna().all():
-        drawn["proposition_1"] = figures.proposition_1_figure(
-            *(bound[column].to_numpy() for column in ("gap", "win", "win_low", "win_high", "bound")),
-            bound["verdict"].tolist(),
+        gap, win, low, high, bounds = (
+            bound[column].to_numpy() for column in ("gap", "win", "win_low", "win_high", "bound")
         )
+        drawn["proposition_1"] = figures.proposition_1_figure(gap, win, low, high, bounds, bound["verdict"].tolist())
     if len(pairs):
         indices = pairs.assign(a=pairs["llm_a"].map(place), b=pairs["llm_b"].map(place))
         wins = pairwise.PairwiseWins(*(indices[field].to_numpy() for field in pairwise.PairwiseWins._fields))

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from erp import expected_rewards as mean_rewards
 from erp_assets.matrices import nullable
 from erp_assets.progress import Advance
-from erp_assets.stage import Step, Verdict, stage, stage_check
+from erp_assets.stage import Step, Verdict, released, stage, stage_check
 from erp_resources.lineage import LLM, REWARD_MODEL, Partition
 from erp_resources.pool import Pool
 from erp_resources.reward_models import RewardModel
@@ -72,19 +72,21 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         table = prompts.read().to_pandas().set_index("prompt_id")
         for reward_model in dict.fromkeys(step.names(key)[REWARD_MODEL] for key in step.keys):
             keys = [key for key in step.keys if step.names(key)[REWARD_MODEL] == reward_model]
-            model = step.pool.reward_models[reward_model].load(step.pool.root)
             advance = step.progress(f"rewards {reward_model}", len(table) * len(keys))
-            for key in keys:
-                with step.staging(key) as staging:
-                    saved = score_into(staging, generations, step.names(key)[LLM], table, model, advance)
-                with Warehouse(step.pool).open(step.partition(key)) as file:
-                    stored = file.read(columns=["reward"])["reward"]
-                step.report(
-                    key,
-                    **{"dagster/partition_row_count": len(stored)},
-                    mean_reward=pc.mean(stored).as_py(),
-                    share_of_responses_scored_before=saved,
-                )
+            with released(step.pool.reward_models[reward_model].load(step.pool.root)) as model:
+                for key in keys:
+                    before = getattr(model, "truncated", 0)
+                    with step.staging(key) as staging:
+                        saved = score_into(staging, generations, step.names(key)[LLM], table, model, advance)
+                    with Warehouse(step.pool).open(step.partition(key)) as file:
+                        stored = file.read(columns=["reward"])["reward"]
+                    step.report(
+                        key,
+                        **{"dagster/partition_row_count": len(stored)},
+                        mean_reward=pc.mean(stored).as_py(),
+                        share_of_responses_scored_before=saved,
+                        inputs_truncated=getattr(model, "truncated", 0) - before,
+                    )
 
     @stage_check(pool, "rewards")
     def rewards_are_finite_and_complete(warehouse: Warehouse, partition: Partition) -> Verdict:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 import erp
-from erp_assets.matrices import is_split, matrix, rewarded
+from erp_assets.matrices import costs_per_response, is_split, matrix, rewarded
 from erp_assets.stage import Step, Value, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions
@@ -16,14 +16,19 @@ from erp_resources.warehouse import Partitions
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
-    costs = np.array(pool.costs)
 
     @stage(pool, group="models", kinds={"python"})
     def router(
-        step: Step, prompts: Partitions, expected_rewards: Partitions, probes: Partitions, predicted_rewards: Partitions
+        step: Step,
+        prompts: Partitions,
+        generations: Partitions,
+        expected_rewards: Partitions,
+        probes: Partitions,
+        predicted_rewards: Partitions,
     ) -> dict[str, Value]:
         """The router as a bundle on disk: probes, costs and embedder; `erp route` and `erp.Router.load` read it."""
         every = prompts.read()
+        costs = costs_per_response(pool, generations)
         train_ids = every["prompt_id"].filter(pa.array(is_split(every, "train")))
         made: dict[str, Value] = {}
         for key in step.keys:

@@ -6,8 +6,8 @@ asset.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +29,16 @@ Verdict = tuple[list[str], dict[str, Any]]
 """What a check found: what is wrong, and the numbers to show."""
 
 _PROBLEMS_SHOWN = 10
+
+
+@contextmanager
+def released(model: Any) -> Iterator[Any]:
+    """A loaded model, whose device or processes are given back at the end if it holds any."""
+    try:
+        yield model
+    finally:
+        if (close := getattr(model, "close", None)) is not None:
+            close()
 
 
 class Step:

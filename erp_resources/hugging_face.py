@@ -4,7 +4,7 @@ What belongs here: the one call to `from_pretrained` that every transformers bac
 keep out: what a backend asks of its model (a chat template, one output).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,40 @@ def load_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     return _from_pretrained(AutoTokenizer.from_pretrained, model, root, trust_remote_code=trust_remote_code)
+
+
+def load_config(model: str, root: Path, trust_remote_code: bool) -> Any:
+    """The config of a `model:` entry."""
+    from transformers import AutoConfig
+
+    return _from_pretrained(AutoConfig.from_pretrained, model, root, trust_remote_code=trust_remote_code)
+
+
+def load_chat_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:
+    """The tokenizer of an LLM. Raises `UserError` when it has no chat template."""
+    tokenizer = load_tokenizer(model, root, trust_remote_code)
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"model '{model}': its tokenizer has no chat template, so it cannot be given a prompt "
+            "as a user's message; use the instruct variant, or add chat_template.jinja to its folder"
+        )
+    return tokenizer
+
+
+def encode_chats(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    """The tokens of prompts as a user's messages in the model's own template, ready for its answer."""
+    if not prompts:
+        return []
+    chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    texts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return encoded
+
+
+def context_of(config: Any) -> int | None:
+    """How many tokens a model's context holds, None when its config does not say."""
+    context: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return context
 
 
 def load_model(auto_class: Any, model: str, root: Path, device: str, trust_remote_code: bool) -> Any:

@@ -58,6 +58,14 @@ class Stage:
 
 LLM, REWARD_MODEL = "llm", "reward_model"
 
+
+def _costs(pool: Pool) -> Any:
+    return [cost if isinstance(cost, float) else cost.model_dump() for cost in pool.costs]
+
+
+_TOKENS = ("prompt_tokens", "completion_tokens", "error")
+"""What of the generations a price of tokens is multiplied with."""
+
 STAGES: dict[str, Stage] = {
     "prompts": Stage((), {}, lambda pool, names: [pool.prompts.fingerprint(pool.root), pool.split.model_dump()]),
     "prompt_embeddings": Stage(
@@ -125,23 +133,24 @@ STAGES: dict[str, Stage] = {
     "proposition_1": Stage((REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}),
     "frontiers": Stage(
         (REWARD_MODEL,),
-        {"prompts": ("prompt_id", "split"), "expected_rewards": (), "beliefs": ()},
-        lambda pool, names: pool.costs,
+        {"prompts": ("prompt_id", "split"), "generations": _TOKENS, "expected_rewards": (), "beliefs": ()},
+        lambda pool, names: _costs(pool),
     ),
     "comparisons": Stage(
         (REWARD_MODEL,),
-        {"prompts": ("prompt_id", "split"), "expected_rewards": (), "beliefs": ()},
-        lambda pool, names: pool.costs,
+        {"prompts": ("prompt_id", "split"), "generations": _TOKENS, "expected_rewards": (), "beliefs": ()},
+        lambda pool, names: _costs(pool),
     ),
     "router": Stage(
         (REWARD_MODEL,),
         {
             "prompts": ("prompt_id", "split"),
+            "generations": _TOKENS,
             "expected_rewards": (),
             "probes": ("coefficients", "intercept"),
             "predicted_rewards": (),
         },
-        lambda pool, names: [pool.costs, pool.embedder.model_dump()],
+        lambda pool, names: [_costs(pool), pool.embedder.model_dump()],
     ),
     "report": Stage(
         (),
@@ -156,7 +165,7 @@ STAGES: dict[str, Stage] = {
             "frontiers": (),
             "comparisons": (),
         },
-        lambda pool, names: pool.costs,
+        lambda pool, names: _costs(pool),
     ),
 }
 """All assets of a pool, every one after what it is made from."""

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_v
 from pydantic_core import ErrorDetails
 
 from erp_resources.embedders import EmbedderEntry
-from erp_resources.language_models import LLM, Sampling
+from erp_resources.language_models import LLM, Sampling, TokenPrice
 from erp_resources.prompt_sources import PromptSourceEntry
 from erp_resources.reward_models import RewardModelEntry
 from erp_resources.settings import Settings, UserError
@@ -78,8 +78,8 @@ class Pool(Settings):
         return self._root
 
     @property
-    def costs(self) -> list[float]:
-        """c(i) of every LLM, in the file's order."""
+    def costs(self) -> list[float | TokenPrice]:
+        """What every LLM costs, in the file's order: a number for a response, or a price of tokens."""
         return [llm.cost for llm in self.llms.values()]
 
 
@@ -141,8 +141,6 @@ def check_entries(pool: Pool) -> None:
 
     Raises `UserError` with one line per entry that names something missing.
     """
-    place = f"{POOLS_FOLDER}/{pool.name}.yaml"
-    node = yaml.compose((pool.root / place).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     entries: list[tuple[tuple[str, ...], Any]] = [(("prompts",), pool.prompts), (("embedder",), pool.embedder)]
     entries += [(("llms", name), entry) for name, entry in pool.llms.items()]
     entries += [(("reward_models", name), entry) for name, entry in pool.reward_models.items()]
@@ -151,9 +149,16 @@ def check_entries(pool: Pool) -> None:
         try:
             entry.fingerprint(pool.root)
         except UserError as error:
-            problems.append(f"{place}:{_line(node, path)}: {'.'.join(path)}: {error}")
+            problems.append(f"{line_of(pool, path)}: {'.'.join(path)}: {error}")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def line_of(pool: Pool, path: tuple[str, ...]) -> str:
+    """Where an entry stands, as pools/NAME.yaml:LINE."""
+    place = f"{POOLS_FOLDER}/{pool.name}.yaml"
+    node = yaml.compose((pool.root / place).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return f"{place}:{_line(node, path)}"
 
 
 def _refuse_duplicate_keys(node: yaml.Node | None, place: str) -> None:
@@ -188,12 +193,15 @@ def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int:
 def _file_path(location: tuple[int | str, ...], data: Any) -> tuple[int | str, ...]:
     """pydantic's location without the names of union members, which do not stand in the file."""
     path: list[int | str] = []
+    is_tag_due = True  # a tag stands once, before the keys of its entry: `source: function` has a key function, too
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
-        if isinstance(data, dict) and part in data:
+        if is_tag_due and isinstance(data, dict) and part in _tags(data):
+            is_tag_due = False
+        elif isinstance(data, dict) and part in data:
             path.append(part)
-            data = data[part]
-        elif is_last and isinstance(data, dict) and part not in _tags(data):
+            data, is_tag_due = data[part], True
+        elif is_last and isinstance(data, dict):
             path.append(part)
     return tuple(path)
 

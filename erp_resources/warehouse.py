@@ -300,6 +300,11 @@ class Warehouse:
     def _staging_folder(self, partition: Partition) -> Path:
         return self.folder / ".staging" / partition.asset / self._partition_path(partition)
 
+    def staged_rows(self, partition: Partition) -> int:
+        """How many rows the chunks of an unfinished partition hold."""
+        chunks = self._staging_folder(partition).glob("*/chunk-*.parquet")
+        return sum(int(pq.read_metadata(chunk).num_rows) for chunk in chunks)
+
     def forget_chunks(self, partition: Partition) -> None:
         """Remove chunks of a partition that was committed; a process killed between the two leaves them."""
         stamp = self.stamp(partition)
@@ -388,10 +393,6 @@ class Staging:
     def has(self, index: int) -> bool:
         """Whether a chunk was written, by this process or by one before it."""
         return self._chunk(index).exists()
-
-    def rows(self, index: int) -> int:
-        """How many rows a written chunk has."""
-        return int(pq.read_metadata(self._chunk(index)).num_rows)
 
     def write(self, index: int, table: pa.Table) -> None:
         """Keep a chunk; from here on a crash does not lose it."""

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from erp._check import Floats
-from erp.figures.layout import finish, label_width, padded, shaped, shortened
+from erp.figures.layout import finish, label_width, padded, reach, shaped, shortened
 from erp.figures.pictures import POINT, WIDTH, blank, panel, png, write
 from erp.figures.style import INK, POLICIES, PolicyStyle, policy_style
 from erp.metrics import describe
@@ -117,7 +117,7 @@ def comparison_png(
         axes.errorbar(
             [value],
             [i],
-            xerr=np.nan_to_num(np.array(ends))[:, None],
+            xerr=np.nan_to_num(ends)[:, None],
             fmt=style.marker,
             color=style.colour,
             markersize=(10 if name == "ERP" else 8) * POINT,
@@ -153,8 +153,8 @@ class _Rows(NamedTuple):
 
     def each(self) -> list[tuple[str, PolicyStyle, float, tuple[float, float], str]]:
         """Name, style, value, how far the interval reaches below and above it, and both in words."""
-        reach = zip(self.values - self.low, self.high - self.values, strict=True)
-        return list(zip(self.names, self.styles, self.values.tolist(), reach, self.texts, strict=True))
+        ends = [(float(down), float(up)) for down, up in reach(self.values, self.low, self.high).T]
+        return list(zip(self.names, self.styles, self.values.tolist(), ends, self.texts, strict=True))
 
     def marks(self) -> list[tuple[float, str, str]]:
         """Vertical lines to compare with, as value, colour and dash: zero, or what ERP has."""

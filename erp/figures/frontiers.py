@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from erp._check import Floats, Integers
 from erp.figures.labels import Label, Line, Named, Window, place_labels, steps
-from erp.figures.layout import finish, interval_words, label_width, legend_height, shaped, share_words
+from erp.figures.layout import finish, interval_words, label_width, legend_height, reach, shaped, share_words
 from erp.figures.pictures import POINT, blank, legend, legend_rows, panel, png
 from erp.figures.style import GRID, INK, POLICIES
 from erp.frontier import Frontier
@@ -71,7 +71,7 @@ def frontier_figure(
     Parameters
     ----------
     curves : policy -> Curve
-        Keys are those of `POLICIES`; drawn in the given order, ERP above all.
+        Keys are those of `POLICIES`; ERP is the widest line, its symbols lie above all.
     fixed : LLM -> Curve of one point
         What each LLM spends and earns when it answers every prompt.
     random : Curve of one point
@@ -236,7 +236,7 @@ def frontier_png(
             color=colour,
             arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.6} if label.leader else None,
         )
-    start = _free_corner(drawing, [label for label, _ in texts], *inner, size) if drawing.crowded() else None
+    start = _free_corner(drawing, [label for label, _ in texts], *inner, size)
     if start is not None:
         # What the page's button shows.
         closer = panel(picture, left + start, top + 6, inner[0] * _INSET[0], inner[1] * _INSET[1])
@@ -293,12 +293,18 @@ class _Drawing(NamedTuple):
         return cls(curves, kept, bands, points, bars, Window.around(x, y))
 
     def close(self) -> Window:
-        """The window around the curves without the single points."""
+        """The window around the curves, and whole error bars of the single points among them."""
         x, y = [], []
         for policy, kept in self.kept.items():
             x += self.curves[policy].frontier.cost[kept].tolist()
             y += self.curves[policy].frontier.regret[kept].tolist()
-        return Window.around(x, y) if x else self.window
+        if not x:
+            return self.window
+        ends = (min(x), max(x)), max(y)
+        for point, (_, bar) in zip(self.points, self.bars, strict=True):
+            if ends[0][0] <= point.x <= ends[0][1] and point.y <= ends[1]:
+                y += bar.tolist()
+        return Window.around(x, y)
 
     def crowded(self) -> bool:
         """Whether single points far off leave the curves little room."""
@@ -390,8 +396,7 @@ def _band(curve: Curve, kept: Integers) -> _Band:
 
 def _ends(curve: Curve) -> Floats:
     """How far the interval of a single point reaches below and above it, (2,)."""
-    regret = curve.frontier.regret[0]
-    return np.array([regret - curve.low[0], curve.high[0] - regret])
+    return reach(curve.frontier.regret[0], curve.low[0], curve.high[0])
 
 
 def _draw(axes: Axes, drawing: _Drawing, fixed: Mapping[str, Curve], random: Curve) -> None:
@@ -430,19 +435,23 @@ def _draw(axes: Axes, drawing: _Drawing, fixed: Mapping[str, Curve], random: Cur
 
 
 def _free_corner(drawing: _Drawing, labels: Sequence[Label], width: float, height: float, size: float) -> float | None:
-    """The left end, in pixels, of a box under the upper edge, `_INSET` of the panel, that covers nothing."""
+    """The left end, in pixels, of a box under the upper edge, `_INSET` of the panel, that covers nothing.
+
+    None where there is no such place, or where the curves would not become half as large again.
+    """
+    close, whole = drawing.close(), drawing.window
+    if 1.5 * np.ptp(close.x) > _INSET[0] * np.ptp(whole.x) or 1.5 * np.ptp(close.y) > _INSET[1] * np.ptp(whole.y):
+        return None
     across, down = width * _INSET[0], height * _INSET[1]
     marks = [drawing.window.pixels(x, y, width, height) for x, y in drawing.lines()]
     for label in labels:
-        (x, y), half = (
-            drawing.window.pixels([label.x], [label.y], width, height)[0],
-            label_width([label.text], size) / 2,
-        )
+        x, y = drawing.window.pixels([label.x], [label.y], width, height)[0]
+        half = label_width([label.text], size) / 2
         shift = {"left": half, "center": 0.0, "right": -half}[label.anchor]
         middle = x + label.dx + shift
         marks.append(np.column_stack([np.linspace(middle - half, middle + half, 9), np.full(9, y + label.dy)]))
     taken = np.concatenate(marks)
-    taken = taken[taken[:, 1] < down + 34]
+    taken = taken[taken[:, 1] < down + 26]
     # Letters of the ticks stand on the left of the box.
     for left in np.arange(width - across - 6, 40, -10):
         if not np.any((taken[:, 0] > left - 44) & (taken[:, 0] < left + across + 12)):
@@ -459,8 +468,8 @@ def _zoom(drawing: _Drawing) -> list[dict[str, Any]]:
     return [
         {
             "type": "buttons", "showactive": False, "x": 1, "xanchor": "right", "y": 0, "yanchor": "top",
-            "pad": {"t": 24, "r": 0}, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GRID, "font": {"size": 10},
-            "buttons": [{"label": "zoom in / out", "method": "relayout", "args": [near], "args2": [far]}],
+            "pad": {"t": 20, "r": 0}, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GRID, "font": {"size": 10},
+            "buttons": [{"label": "zoom", "method": "relayout", "args": [near], "args2": [far]}],
         }
     ]  # fmt: skip
 

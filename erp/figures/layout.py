@@ -20,6 +20,12 @@ NARROW = 600
 # The mean width of a letter and the height of a line, in pixels, when letters are 12 high.
 LETTER, LINE = 6.8, 15.0
 
+DASH = "–"
+# Up to so many columns the cells of a map have room for letters of 12 pixels on a narrow page, and for "undefined".
+_ROOMY_COLUMNS = 5
+
+_FAMILY = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
+
 _SCRIPT = """
 (function () {
   const figure = document.getElementById('{plot_id}');
@@ -56,7 +62,7 @@ def finish(figure: go.Figure, wide: dict[str, Any], narrow: dict[str, Any]) -> N
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "family": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif", "size": 12},
+        font={"color": INK, "family": _FAMILY, "size": 12},
         legend={
             "orientation": "h",
             "x": 0,
@@ -67,7 +73,7 @@ def finish(figure: go.Figure, wide: dict[str, Any], narrow: dict[str, Any]) -> N
             "itemsizing": "constant",
             "tracegroupgap": 0,
         },
-        hoverlabel={"align": "left", "namelength": -1},
+        hoverlabel={"align": "left", "namelength": -1, "font": {"family": _FAMILY, "size": 12}},
         hovermode="closest",
         meta={"wide": dict(_flat(wide)), "narrow": dict(_flat(narrow))},
     )
@@ -109,7 +115,8 @@ def padded(low: float, high: float, before: float, after: float) -> tuple[float,
 
 def label_width(labels: Sequence[str], size: float) -> float:
     """The pixels that labels beside an axis take, with a little room."""
-    return 14 + max(len(label) for label in labels) * LETTER * size / 12
+    # A little more for each letter than the mean: what is cut off cannot be read.
+    return 12 + max(len(label) for label in labels) * 1.1 * LETTER * size / 12
 
 
 def shortened(text: str, length: int) -> str:
@@ -130,9 +137,30 @@ def interval_words(low: float, high: float, digits: int = 3, about: str = "") ->
     return f"95 % interval {about}{low:.{digits}f} to {high:.{digits}f}"
 
 
+def cell_words(value: float, columns: int, html: bool = True) -> str:
+    """A metric in a cell of a map; the word for nan is long and set small, and a dash in many columns."""
+    if np.isnan(value) and columns > _ROOMY_COLUMNS:
+        return DASH
+    return f'<span style="font-size: 8px">{describe(value)}</span>' if np.isnan(value) and html else describe(value)
+
+
+def cell_font(columns: int) -> dict[str, Any]:
+    """The letters in the cells of a map; in many columns Plotly fits them, on narrow pages too."""
+    return {"size": 12} if columns <= _ROOMY_COLUMNS else {}
+
+
 def share_words(share: float) -> str:
     """A share in percent, short; what rounds to nothing and is not is said to be less than 1 %."""
     return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def reach(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> Floats:
+    """How far an interval reaches below and above a value, (2, ...); nan where an end is nan.
+
+    Never negative: ends may miss the value by rounding, and no error bar can be drawn backwards.
+    """
+    value = np.asarray(value, dtype=np.float64)
+    return np.asarray(np.maximum(0.0, np.stack([value - np.asarray(low), np.asarray(high) - value])))
 
 
 def shaped(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Floats:

@@ -4,27 +4,32 @@ What belongs here: the two maps of AUROC over pairs of LLMs, and the bound on th
 computing them (`erp.pairwise`).
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.patches import Rectangle
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from erp._check import Floats, indices
 from erp.figures.layout import (
+    DASH,
     LETTER,
+    cell_font,
+    cell_words,
     finish,
     interval_words,
     label_width,
     legend_height,
     padded,
+    reach,
     shaped,
     share_words,
     shortened,
 )
-from erp.figures.pictures import POINT, WIDTH, blank, letters_on, panel, png, write
+from erp.figures.pictures import POINT, WIDTH, blank, fitting, letters_on, panel, png, write
 from erp.figures.style import INK, VALUES, colour_of
 from erp.metrics import describe
 from erp.pairwise import PairwiseWins, models_trained
@@ -38,7 +43,8 @@ _VERDICTS = {
     "violated": ("#e02b3c", "diamond"),
     "undefined": ("#8d8f96", "x-thin-open"),
 }
-_BOUND = "#1fa37a"
+_BOUND = "#868d99"
+_VACUOUS = "vacuous: the bound is no better than a coin"
 
 
 def pairwise_figure(llms: Sequence[str], pairs: PairwiseWins) -> go.Figure:
@@ -71,6 +77,7 @@ def pairwise_figure(llms: Sequence[str], pairs: PairwiseWins) -> go.Figure:
             y=list(range(size)),
             text=[[maps.cell(row, column, values) for column in range(size)] for row in range(size)],
             texttemplate="%{text}",
+            textfont=cell_font(size),
             hovertext=maps.hover,
             hovertemplate="%{hovertext}<extra></extra>",
             hoverongaps=False,
@@ -89,7 +96,7 @@ def pairwise_figure(llms: Sequence[str], pairs: PairwiseWins) -> go.Figure:
             "cmin": low,
             "cmax": high,
             "colorbar": {
-                "orientation": "h", "thickness": 9, "lenmode": "pixels", "len": 230, "outlinewidth": 0,
+                "orientation": "h", "thickness": 9, "lenmode": "pixels", "outlinewidth": 0,
                 "x": 0, "xanchor": "left", "xpad": 0, "yref": "container", "y": 1, "yanchor": "top", "ypad": 4,
                 "tickvals": [low, 0.5, high],
                 "ticktext": [f"AUROC {low:.2f}", "0.5 chance", f"{high:.2f}"],
@@ -129,8 +136,8 @@ def pairwise_png(llms: Sequence[str], pairs: PairwiseWins) -> bytes:
         axes.set_yticklabels(short[1:] if stacked or not side else [])
         axes.set_xticklabels(short[:-1])
         if size > 1:
-            for text in axes.get_xticklabels():
-                text.set(rotation=35, ha="right", rotation_mode="anchor")
+            for name in axes.get_xticklabels():
+                name.set(rotation=35, ha="right", rotation_mode="anchor")
         axes.tick_params(labelsize=11 * POINT, pad=3)
         for i, j in np.argwhere(maps.known):
             value = values[i, j]
@@ -138,17 +145,17 @@ def pairwise_png(llms: Sequence[str], pairs: PairwiseWins) -> bytes:
             axes.add_patch(
                 Rectangle((j + 0.02, i + 0.03), 0.96, 0.94, color=colour_of(place), linewidth=0),
             )
-            letters = (8 if size > 9 else 9) if np.isnan(value) else 12 if size < 8 else 10
+            text = maps.cell(i, j, values, html=False)
             axes.text(
-                j + 0.5, i + 0.5, maps.cell(i, j, values, html=False), ha="center", va="center",
-                color=letters_on(place), size=min(letters, width / size / 4.4) * POINT,
+                j + 0.5, i + 0.5, text, ha="center", va="center",
+                color=letters_on(place), size=fitting(text, width / size, 10 if stacked else 12) * POINT,
             )  # fmt: skip
         first, _, second = title.partition("<br>")
         write(picture, across, down + 14, first, 12, weight="bold")
         write(picture, across, down + 31, second, 10)
     write(
         picture, left, block * (2 if stacked else 1) + 10,
-        "AUROC at telling which of two LLMs wins: blue above chance, 0.5, orange below", 10,
+        f"AUROC at telling which of two LLMs wins: blue above chance, 0.5, orange below{maps.missing}", 10,
     )  # fmt: skip
     return png(picture)
 
@@ -191,12 +198,11 @@ def proposition_1_figure(
     window = padded(min(0.0, shown.min(initial=0.0)), shown.max(initial=0.0), 0.02, 0.04)
 
     figure = go.Figure()
-    says = bound[order] > 0.5
     figure.add_scatter(
         x=gap[order],
         y=bound[order],
         mode="lines",
-        line={"color": _BOUND, "width": 2.5, "dash": "9px,6px"},
+        line={"color": _BOUND, "width": 2.5},
         name="lower bound",
         hovertemplate="gap %{x:.4g}<br>lower bound %{y:.3f}<extra></extra>",
     )
@@ -207,12 +213,12 @@ def proposition_1_figure(
             continue
         name = f"bound {word} ({rows.size} {'bins' if rows.size > 1 else 'bin'})"
         labels.append(name)
-        reach = np.stack([win[rows] - low[rows], high[rows] - win[rows]])
+        down, up = reach(win[rows], low[rows], high[rows])
         figure.add_scatter(
             x=gap[rows],
             y=win[rows],
             error_y={
-                "type": "data", "symmetric": False, "array": reach[1], "arrayminus": reach[0],
+                "type": "data", "symmetric": False, "array": up, "arrayminus": down,
                 "color": colour, "thickness": 1.8, "width": 4,
             },
             mode="markers",
@@ -230,7 +236,7 @@ def proposition_1_figure(
             "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1, "layer": "below",
             "fillcolor": "rgba(128, 134, 145, 0.16)", "line": {"width": 0},
         }
-        for start, end in _vacuous(gap[order], bound[order], says, window)
+        for start, end in _vacuous(gap[order], bound[order], window)
     ]  # fmt: skip
     shapes.append(
         {
@@ -239,29 +245,32 @@ def proposition_1_figure(
         }
     )  # fmt: skip
     layouts = []
-    for height, size, across in ((320, 12, 900), (260, 10, 340)):
+    for width, height, size, across in ((700, 320, 12, 900), (280, 260, 10, 270)):
         font = {"size": size}
-        notes = [
-            {
-                "text": "vacuous: the bound is no better than a coin", "x": (shape["x0"] + shape["x1"]) / 2,
-                "xref": "x", "y": 0.03, "yref": "paper", "yanchor": "bottom", "showarrow": False, "font": font,
-            }
-            for shape in shapes[:-1]
-            # Only where there is room for the words, about half of the panel.
-            if shape["x1"] - shape["x0"] > 0.45 * (window[1] - window[0]) or across > 600
-        ]  # fmt: skip
+        notes = []
+        for shape in shapes[:-1]:
+            # A short word where a sentence has no room; the corner under the 1 is free, as small gaps win by little.
+            room = (shape["x1"] - shape["x0"]) / (window[1] - window[0]) * width
+            lines = textwrap.wrap(_VACUOUS, max(1, int(room / LETTER * 12 / size)))
+            notes.append(
+                {
+                    "text": "<br>".join(lines) if len(lines) < 4 else "vacuous", "x": shape["x0"], "xref": "x",
+                    "xanchor": "left", "xshift": 6, "y": 0.97, "yref": "paper", "yanchor": "top", "align": "left",
+                    "showarrow": False, "font": font,
+                }
+            )  # fmt: skip
         layouts.append(
             {
                 "height": height + legend_height(labels, across, size) + 54,
                 "margin": {"l": 60, "r": 16, "t": 16, "b": 54},
-                "annotations": notes[:1],
+                "annotations": notes,
                 "xaxis": {"tickfont": font, "title": {"font": {"size": size + 1}}},
                 "yaxis": {"tickfont": font, "title": {"font": {"size": size + 1}}},
                 "legend": {"font": font},
             }
         )
     finish(figure, wide=layouts[0], narrow=layouts[1])
-    figure.update_layout(shapes=shapes)
+    figure.update_layout(shapes=shapes, legend_itemsizing="trace")
     figure.update_xaxes(
         range=window, title={"text": "mean difference of expected reward", "standoff": 8}, zeroline=False
     )
@@ -269,11 +278,11 @@ def proposition_1_figure(
     return figure
 
 
-def _vacuous(gap: Floats, bound: Floats, says: ArrayLike, window: tuple[float, float]) -> list[tuple[float, float]]:
+def _vacuous(gap: Floats, bound: Floats, window: tuple[float, float]) -> list[tuple[float, float]]:
     """The ranges of gaps (rising) where the bound is no more than 0.5, cut where its line crosses 0.5."""
-    says = np.asarray(says, dtype=bool)
-    if not says.size:
+    if not gap.size:
         return []
+    says = bound > 0.5
     change = np.flatnonzero(np.diff(says))
     slope = (0.5 - bound[change]) / (bound[change + 1] - bound[change])
     cuts = gap[change] + slope * (gap[change + 1] - gap[change])
@@ -286,7 +295,7 @@ class _Maps(NamedTuple):
     """Both maps as lower triangles: row i is LLM i + 1, column j is LLM j; arrays (M - 1, M - 1)."""
 
     llms: Sequence[str]
-    known: Any
+    known: NDArray[np.bool_]
     auroc: Floats
     logistic: Floats
     hover: list[list[str]]
@@ -320,18 +329,22 @@ class _Maps(NamedTuple):
             f"mean {_mean(arrays['logistic'])}",
         )
         both = np.concatenate([arrays["auroc"], arrays["logistic"]])
-        reach = np.abs(both[~np.isnan(both)] - 0.5).max(initial=_LEAST_SPAN)
-        return cls(llms, known, auroc, logistic, hover, titles, float(np.ceil(reach * 20 - 1e-9) / 20))
+        furthest = np.abs(both[~np.isnan(both)] - 0.5).max(initial=_LEAST_SPAN)
+        return cls(llms, known, auroc, logistic, hover, titles, float(np.ceil(furthest * 20 - 1e-9) / 20))
+
+    @property
+    def missing(self) -> str:
+        """What a dash in a picture's cell means, where there is one."""
+        dashed = cell_words(np.nan, len(self.llms) - 1) == DASH
+        undefined = self.known & (np.isnan(self.auroc) | np.isnan(self.logistic))
+        return f"; {DASH} {describe(np.nan)}" if dashed and undefined.any() else ""
 
     def cell(self, row: int, column: int, values: Floats, html: bool = True) -> str:
         """What stands in a cell; small cells have no room for a leading zero, nor for long words."""
         if not self.known[row, column]:
             return ""
-        value = values[row, column]
-        if np.isnan(value):
-            text = describe(value) if len(self.llms) <= 9 else "–"
-            return f'<span style="font-size: 8px">{text}</span>' if html else text
-        text = describe(value)
+        value = float(values[row, column])
+        text = cell_words(value, len(self.llms) - 1, html)
         return text.removeprefix("0") if len(self.llms) > 9 else text
 
     def layout(self, stacked: bool) -> dict[str, Any]:
@@ -344,6 +357,12 @@ class _Maps(NamedTuple):
         # The names below lean to the left, unless there is only one.
         longest = LETTER * small / 12 * max(map(len, names[:-1]))
         angle, foot = (0, 22.0) if size == 1 else (-40, 14 + 0.66 * longest)
+        # Slanted lines of letters need 1.5 times their height from one another: less room, steeper and smaller.
+        spacing = (340 - left if stacked else 400) / size
+        foot_size = small
+        if spacing < 1.8 * small:
+            angle, foot_size = -90, min(small, max(7, int(spacing)))
+            foot = label_width(names[:-1], foot_size)
         title, key = 40.0, 44.0
         block = title + cell * size + foot
         height = key + block * (2 if stacked else 1)
@@ -362,7 +381,7 @@ class _Maps(NamedTuple):
             bottom = max(0.0, top - cell * size / inner)
             axes[f"xaxis{name}"] = {
                 "domain": domain, "anchor": f"y{name}", "ticktext": names[:-1], "tickangle": angle,
-                "tickfont": {"size": small},
+                "tickfont": {"size": foot_size},
             }  # fmt: skip
             axes[f"yaxis{name}"] = {
                 "domain": [bottom, top], "anchor": f"x{name}", "ticktext": names[1:], "tickfont": {"size": small},
@@ -376,7 +395,8 @@ class _Maps(NamedTuple):
                     "yref": "paper", "y": top, "yanchor": "bottom",
                 }
             )  # fmt: skip
-        return {"height": height, "margin": margin, "annotations": notes, **axes}
+        key_length = {"coloraxis": {"colorbar": {"len": 150 if stacked else 230}}}
+        return {"height": height, "margin": margin, "annotations": notes, **axes, **key_length}
 
 
 def _pair_words(a: str, b: str, values: dict[str, float]) -> str:

@@ -81,6 +81,11 @@ def legend(picture: Picture, left: float, top: float, width: float, entries: Seq
         )
 
 
+def fitting(text: str, width: float, size: float) -> float:
+    """The size of letters, at most `size`, at which a text fits into so many pixels with a little room."""
+    return min(size, width / (0.7 * len(text)))
+
+
 def letters_on(value: float) -> str:
     """The colour of letters on a cell of the colour of `value` in [0, 1]: black or white, whichever is clearer."""
     red, green, blue = colour_of(value)
@@ -88,10 +93,10 @@ def letters_on(value: float) -> str:
 
 
 def png(picture: Picture) -> bytes:
-    """The picture as a file: 256 colours, which look the same and take a third of the bytes."""
+    """The picture as a file: 128 colours, which look the same and take a third of the bytes."""
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", transparent=True)
-    palette = Image.open(buffer).quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = Image.open(buffer).quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     content = io.BytesIO()
     palette.save(content, format="png", optimize=True)
     return content.getvalue()

@@ -17,6 +17,8 @@ from erp._check import Floats, Integers, finite
 from erp.figures.layout import (
     LETTER,
     LINE,
+    cell_font,
+    cell_words,
     finish,
     interval_words,
     label_width,
@@ -27,7 +29,7 @@ from erp.figures.layout import (
     spoken,
     suffix,
 )
-from erp.figures.pictures import POINT, WIDTH, blank, letters_on, panel, png, write
+from erp.figures.pictures import POINT, WIDTH, blank, fitting, letters_on, panel, png, write
 from erp.figures.style import CATEGORIES, INK, VALUES, colour_of
 from erp.metrics import describe, r2
 
@@ -82,9 +84,9 @@ def predictability_table(
         z=np.where(np.isnan(values), 0.0, values),
         x=list(range(shape[1])),
         y=list(range(shape[0])),
-        text=[[_cell(value) for value in row] for row in values],
+        text=[[cell_words(float(value), shape[1]) for value in row] for row in values],
         texttemplate="%{text}",
-        textfont={"size": 12},
+        textfont=cell_font(shape[1]),
         hovertext=hover,
         hovertemplate="%{hovertext}<extra></extra>",
         colorscale=VALUES,
@@ -124,7 +126,11 @@ def predictability_table(
         narrow={
             "height": tilted + height + 10,
             "margin": {"l": label_width(short, 10), "r": 4 + 0.25 * tilted, "t": tilted, "b": 10},
-            "xaxis": {"ticktext": names, "tickangle": -60, "tickfont": {"size": 10}},
+            "xaxis": {
+                "ticktext": names,
+                "tickangle": -90 if crowded else -60,
+                "tickfont": {"size": 8 if crowded else 10},
+            },
             "yaxis": {"ticktext": short, "tickfont": {"size": 10}},
         },
     )
@@ -144,7 +150,7 @@ def predictability_table(
 def predictability_png(
     llms: Sequence[str], columns: Sequence[str], values: ArrayLike, ceilings: ArrayLike, counts: ArrayLike
 ) -> bytes:
-    """`predictability_table` as a PNG 1,440 pixels wide, with each noise ceiling under its R2.
+    """`predictability_table` as a PNG 1,440 pixels wide, with each noise ceiling under its R2 if there is room.
 
     The parameters and errors are those of `predictability_table`; it is as high as its rows need.
     """
@@ -159,17 +165,17 @@ def predictability_png(
     if not tilt:
         names = ["\n".join(textwrap.wrap(name, max(6, int(cell / 6.6)))) for name in names]
     header = 40 + (0.6 * 6.6 * max(map(len, names)) if tilt else 14 * max(name.count("\n") for name in names))
-    row, size = 34, 12 if cell > 44 else 10
+    if tilt:
+        # Tilted words lean out to the right of the last cell.
+        cell -= 0.4 * header / n_columns
+    with_ceilings = cell > 44
+    row = 34 if with_ceilings else 26
     picture = blank(header + row * n_llms + 24)
-    # Tilted words lean out to the right of the last cell.
-    axes = panel(picture, left, header, cell * n_columns - (0.4 * header if tilt else 0), row * n_llms)
+    axes = panel(picture, left, header, cell * n_columns, row * n_llms)
     axes.set(xlim=(0, n_columns), ylim=(n_llms, 0), yticks=np.arange(n_llms) + 0.5, yticklabels=short)
     axes.set_xticks(np.arange(n_columns) + 0.5)
     axes.set_xticklabels(
-        [
-            f"{name}\n{count:,}" if not tilt else f"{name} ({count:,})"
-            for name, count in zip(names, counts, strict=True)
-        ],
+        [f"{name} ({count:,})" if tilt else f"{name}\n{count:,}" for name, count in zip(names, counts, strict=True)],
         rotation=40 if tilt else 0,
         ha="left" if tilt else "center",
         rotation_mode="anchor" if tilt else "default",
@@ -178,22 +184,16 @@ def predictability_png(
     axes.tick_params(pad=4)
     axes.grid(visible=False)
     for i, j in np.ndindex(values.shape):
-        value = float(values[i, j])
-        place = 0.0 if np.isnan(value) else (np.clip(value, -1, 1) + 1) / 2
-        shade = colour_of(0.5 if np.isnan(value) else place)
-        axes.add_patch(Rectangle((j + 0.02, i + 0.04), 0.96, 0.92, color=shade, linewidth=0))
-        letters = letters_on(0.5 if np.isnan(value) else place)
-        small = 8 if cell > 44 else 7
-        axes.text(
-            j + 0.5, i + 0.36, describe(value), ha="center", va="center", color=letters,
-            size=(small if np.isnan(value) else size) * POINT,
-        )  # fmt: skip
-        ceiling = float(ceilings[i, j])
-        axes.text(
-            j + 0.5, i + 0.74, f"of {describe(ceiling)}", ha="center", va="center", color=letters, alpha=0.75,
-            size=(small - 2 if np.isnan(ceiling) else small) * POINT,
-        )  # fmt: skip
-    write(picture, left, header + row * n_llms + 13, "R² on test prompts, of the noise ceiling; prompts per column", 10)
+        value, ceiling = describe(float(values[i, j])), f"of {describe(float(ceilings[i, j]))}"
+        place = 0.5 if np.isnan(values[i, j]) else float(np.clip(values[i, j], -1, 1) + 1) / 2
+        axes.add_patch(Rectangle((j + 0.02, i + 0.04), 0.96, 0.92, color=colour_of(place), linewidth=0))
+        letters: dict[str, Any] = {"ha": "center", "va": "center", "color": letters_on(place)}
+        size = fitting(value, cell, 12) * POINT
+        axes.text(j + 0.5, i + (0.36 if with_ceilings else 0.5), value, size=size, **letters)
+        if with_ceilings:
+            axes.text(j + 0.5, i + 0.74, ceiling, size=fitting(ceiling, cell, 8.5) * POINT, alpha=0.75, **letters)
+    said = "R² on test prompts, of the noise ceiling" if with_ceilings else "R² on test prompts"
+    write(picture, left, header + row * n_llms + 13, f"{said}; prompts per column", 10)
     return png(picture)
 
 
@@ -253,7 +253,7 @@ def expected_reward_scatter(
     named = [(llm, describe(float(value))) for llm, value in zip(llms, explained, strict=True)]
     legend = [spoken(category) for category in dict.fromkeys(categories)]
     wide = [f"<b>{shortened(llm, 28)}</b>  R² {value}" for llm, value in named]
-    narrow = [f"<b>{shortened(llm, 24)}</b><br>R² {value}" for llm, value in named]
+    narrow = [f"<b>{shortened(llm, 20)}</b><br>R² {value}" for llm, value in named]
     finish(
         figure,
         wide=_panels(wide, legend_height(legend, 900), 3, 300, 13),
@@ -312,11 +312,6 @@ def _panels(titles: Sequence[str], legend: float, columns: int, panel_height: fl
         },
     ]  # fmt: skip
     return layout
-
-
-def _cell(value: float) -> str:
-    """R2 in a cell of a heat table; the word for nan is long and set small."""
-    return f'<span style="font-size: 8px">{describe(value)}</span>' if np.isnan(value) else describe(value)
 
 
 def _share(value: float, ceiling: float) -> str:

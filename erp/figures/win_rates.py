@@ -13,7 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from erp._check import Floats, Integers
-from erp.figures.layout import finish, interval_words, label_width, legend_height, shaped, shortened, spoken, suffix
+from erp.figures.layout import (
+    finish,
+    interval_words,
+    label_width,
+    legend_height,
+    reach,
+    shaped,
+    shortened,
+    spoken,
+    suffix,
+)
 from erp.figures.pictures import POINT, WIDTH, blank, legend, panel, png, write
 from erp.figures.style import INK, POLICIES
 from erp.metrics import describe
@@ -68,10 +78,10 @@ def win_rate_figure(
         figure.add_bar(
             x=rates.empirical[i],
             offset=-_BAR,
-            marker={"color": "rgba(134, 141, 153, 0.55)", "line": {"width": 0}},
+            marker={"color": "rgba(134, 141, 153, 0.65)", "line": {"width": 0}},
             error_x={
                 "type": "data", "symmetric": False, "color": INK, "thickness": 1.3, "width": 2.5,
-                "array": rates.high[i] - rates.empirical[i], "arrayminus": rates.empirical[i] - rates.low[i],
+                "array": rates.reach(i)[1], "arrayminus": rates.reach(i)[0],
             },
             name=_EMPIRICAL,
             legendgroup=_EMPIRICAL,
@@ -104,7 +114,13 @@ def win_rate_figure(
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(range=(0.0, rates.largest), tickformat=".0%", nticks=4, zeroline=True, zerolinecolor=INK)
     figure.update_yaxes(
-        range=[len(llms) - 0.4, -0.6], tickvals=rows, showgrid=False, zeroline=False, showline=False, fixedrange=True
+        range=[len(llms) - 0.4, -0.6],
+        tickvals=rows,
+        ticklabelstandoff=4,
+        showgrid=False,
+        zeroline=False,
+        showline=False,
+        fixedrange=True,
     )
     return figure
 
@@ -125,7 +141,7 @@ def win_rate_png(
     columns = rates.columns(3)
     n_rows = -(-len(categories) // columns)
     row = 22.0 if len(llms) < 9 else 17.0
-    head, foot, top = 26.0, 24.0, 28.0
+    head, foot, top = 36.0, 24.0, 28.0
     block = head + row * len(llms) + foot
     width = (WIDTH - left - 14) / columns - 16
     picture = blank(top + block * n_rows)
@@ -136,10 +152,9 @@ def win_rate_png(
         x, y = left + across * (width + 16), top + down * block
         axes = panel(picture, x, y + head, width, row * len(llms))
         axes.grid(visible=False, axis="y")
-        solid = axes.barh(places - 0.2, np.nan_to_num(rates.empirical[i]), _BAR, color=(*_rgb(_GREY), 0.55))
-        reach = np.stack([rates.empirical[i] - rates.low[i], rates.high[i] - rates.empirical[i]])
+        solid = axes.barh(places - 0.2, np.nan_to_num(rates.empirical[i]), _BAR, color=(*_rgb(_GREY), 0.65))
         axes.errorbar(
-            np.nan_to_num(rates.empirical[i]), places - 0.2, xerr=np.nan_to_num(reach), fmt="none", ecolor=INK,
+            np.nan_to_num(rates.empirical[i]), places - 0.2, xerr=np.nan_to_num(rates.reach(i)), fmt="none", ecolor=INK,
             elinewidth=1.3 * POINT, capsize=2 * POINT,
         )  # fmt: skip
         hatched = axes.barh(
@@ -159,9 +174,9 @@ def win_rate_png(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.tick_params(labelsize=10 * POINT)
         axes.tick_params(axis="y", labelsize=11 * POINT)
-        title, count = rates.title(i, int(width / 7.6) - 9)
-        write(picture, x, y + 16, f"{title}  ", 12, weight="bold")
-        write(picture, x + width, y + 16, count, 10, ha="right")
+        title, count = rates.title(i, int(width / 8.4))
+        write(picture, x, y + 12, title, 12, weight="bold")
+        write(picture, x, y + 27, count, 10)
         handles = handles or [(solid, _EMPIRICAL), (hatched, _PREDICTED)]
     legend(picture, left, 4, WIDTH - left, handles)
     return png(picture)
@@ -206,6 +221,10 @@ class _Rates(NamedTuple):
         every = np.concatenate([self.empirical, self.predicted, self.high], axis=None)
         return float(1.06 * every[~np.isnan(every)].max(initial=0.05))
 
+    def reach(self, category: int) -> Floats:
+        """How far the intervals of a category reach below and above the empirical shares, (2, M)."""
+        return reach(self.empirical[category], self.low[category], self.high[category])
+
     def words(self, category: int, llm: int) -> str:
         """What the hover text says about a pair of bars."""
         empirical, predicted = self.empirical[category, llm], self.predicted[category, llm]
@@ -231,7 +250,7 @@ class _Rates(NamedTuple):
         rows = -(-count // columns)
         names = [shortened(llm, 30 if most > 2 else 16) for llm in self.llms]
         row = 24.0 if len(names) < 9 else 19.0
-        head, foot = 28.0, 26.0
+        head, foot = 2.6 * size + 8, 26.0
         block = head + row * len(names) + foot
         legend_ = legend_height([_EMPIRICAL, _PREDICTED], 340)
         margin = {"l": label_width(names, size - 1), "r": 14, "t": legend_ + head, "b": foot}
@@ -252,12 +271,12 @@ class _Rates(NamedTuple):
                 "domain": [max(0.0, top - row * len(names) / inner), top], "anchor": f"x{name}",
                 "ticktext": names, "tickfont": {"size": size - 1}, "showticklabels": across == 0,
             }  # fmt: skip
-            title, prompts = self.title(i, 26 if most > 2 else 18)
+            title, prompts = self.title(i, 26 if most > columns > 1 else 20)
             notes.append(
                 {
-                    "text": f"<b>{title}</b>  {prompts}", "showarrow": False, "font": {"size": size},
-                    "xref": f"x{name} domain", "x": 0, "xanchor": "left",
-                    "yref": f"y{name} domain", "y": 1, "yanchor": "bottom",
+                    "text": f"<b>{title}</b><br>{prompts}", "align": "left", "showarrow": False,
+                    "font": {"size": size - 1 if most > 2 else size}, "xref": f"x{name} domain", "x": 0,
+                    "xanchor": "left", "yref": f"y{name} domain", "y": 1, "yanchor": "bottom",
                 }
             )  # fmt: skip
         return {**layout, "annotations": notes}

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from erp_resources.embedders.interface import Embedded, Embedder
-from erp_resources.hugging_face import load_sentence_transformer
+from erp_resources.hugging_face import load_sentence_transformer, load_tokenizer
 from erp_resources.settings import Settings, model_fingerprint
 
 
@@ -29,6 +29,10 @@ class SentenceTransformersEmbedder(Settings):
         """Load the weights. Raises `UserError` when they cannot be loaded."""
         model = load_sentence_transformer(self.model, root, self.device, self.trust_remote_code)
         return _SentenceEmbedder(model, self.batch_size)
+
+    def inspect(self, root: Path) -> None:
+        """See that the tokenizer can be loaded. Raises `UserError` when it cannot."""
+        load_tokenizer(self.model, root, self.trust_remote_code)
 
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the embeddings: not with `batch_size`."""

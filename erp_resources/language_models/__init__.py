@@ -5,10 +5,16 @@ new backend is one new file, whose settings class knows how to `load` itself, an
 What to keep out: chunking, staging and resuming; the generations asset does these for every backend.
 """
 
-from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling
-from erp_resources.language_models.transformers import TransformersLLM
+from typing import Annotated
 
-LLM = TransformersLLM
+from pydantic import Field
+
+from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling, TokenPrice
+from erp_resources.language_models.openai import OpenAILLM
+from erp_resources.language_models.transformers import TransformersLLM
+from erp_resources.language_models.vllm import VLLMLLM
+
+LLM = Annotated[TransformersLLM | VLLMLLM | OpenAILLM, Field(discriminator="backend")]
 """An entry under `llms:` in a pool file."""
 
-__all__ = ["LLM", "RESPONSES", "LanguageModel", "Sampling", "TransformersLLM"]
+__all__ = ["LLM", "RESPONSES", "VLLMLLM", "LanguageModel", "OpenAILLM", "Sampling", "TokenPrice", "TransformersLLM"]

@@ -1,10 +1,10 @@
-"""The interface of an LLM: what every backend is given, and what it gives back."""
+"""The interface of an LLM: what every backend is given, what it gives back, and what it may cost."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import pyarrow as pa
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag
 
 from erp_resources.settings import Settings
 
@@ -61,8 +61,48 @@ class Sampling(Settings):
         return self.model_dump(exclude={"max_failed"})
 
 
+class TokenPrice(Settings):
+    """What a provider charges per million tokens of the prompt and of the response."""
+
+    input: NonNegativeFloat
+    output: NonNegativeFloat
+
+
+def _kind_of_cost(value: Any) -> str:
+    return "price" if isinstance(value, dict | TokenPrice) else "number"
+
+
+# Told apart before they are validated, so that a mistake is explained once and not for both kinds.
+Cost = Annotated[
+    Annotated[NonNegativeFloat, Tag("number")] | Annotated[TokenPrice, Tag("price")], Discriminator(_kind_of_cost)
+]
+"""What an LLM costs: a number per response (section 4), or a price of tokens."""
+
+
+class Inspected(NamedTuple):
+    """What an LLM's `inspect(root, prompts, sampling)` finds out before anything is sampled.
+
+    That its config, tokenizer and template load, or its server answers, else it raises `UserError`; how many
+    tokens the prompts have (None: only its server counts them); and how many of them leave less than
+    `sampling.max_tokens` of its `context`.
+    """
+
+    prompt_tokens: int | None
+    too_long: int
+    context: int | None
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], context: int | None, sampling: Sampling) -> "Inspected":
+        """From the prompts' lengths in tokens."""
+        too_long = 0 if context is None else sum(length + sampling.max_tokens > context for length in lengths)
+        return cls(sum(lengths), too_long, context)
+
+
 class LanguageModel(Protocol):
-    """An LLM that answers prompts with samples."""
+    """An LLM that answers prompts with samples.
+
+    One that holds a device or processes has a method `close`, which whoever loaded it calls when it is done.
+    """
 
     def sample(self, prompts: Sequence[str], sampling: Sampling, seed: int) -> pa.Table:
         """Draw `sampling.n` independent responses to every prompt.

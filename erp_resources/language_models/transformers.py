@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import NonNegativeFloat
 
-from erp_resources.hugging_face import load_model, load_tokenizer
-from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling, failed
+from erp_resources.hugging_face import context_of, encode_chats, load_chat_tokenizer, load_config, load_model
+from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class TransformersLLM(Settings):
 
     backend: Literal["transformers"]
     model: str
-    cost: NonNegativeFloat
+    cost: Cost
     trust_remote_code: bool = False
     device: str = "cpu"
 
@@ -49,14 +48,16 @@ class TransformersLLM(Settings):
         """Load the weights. Raises `UserError` when they cannot be loaded or cannot be sampled from."""
         from transformers import AutoModelForCausalLM
 
-        tokenizer = load_tokenizer(self.model, root, self.trust_remote_code)
-        if not tokenizer.chat_template:
-            raise UserError(
-                f"model '{self.model}': its tokenizer has no chat template, so it cannot be given a prompt "
-                "as a user's message; use the instruct variant, or add chat_template.jinja to its folder"
-            )
+        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
         model = load_model(AutoModelForCausalLM, self.model, root, self.device, self.trust_remote_code)
         return TransformersLanguageModel(self.model, model, tokenizer)
+
+    def inspect(self, root: Path, prompts: Sequence[str], sampling: Sampling) -> Inspected:
+        """See `Inspected`; loads no weights."""
+        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
+        config = load_config(self.model, root, self.trust_remote_code)
+        lengths = [len(ids) for ids in encode_chats(tokenizer, prompts)]
+        return Inspected.of(lengths, context_of(config), sampling)
 
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the responses: not with `cost`."""
@@ -97,7 +98,7 @@ class TransformersLanguageModel:
         """See `LanguageModel.sample`; a prompt fails when it and `sampling.max_tokens` exceed the context."""
         import torch
 
-        every = self._encode(prompts)
+        every = encode_chats(self.tokenizer, prompts)
         too_long = self._too_long(every, sampling)
         kept = [index for index in range(len(every)) if index not in too_long]
         if not kept:
@@ -117,17 +118,9 @@ class TransformersLanguageModel:
             [("prompt_index", "ascending"), ("sample", "ascending")]
         )
 
-    def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        if not prompts:
-            return []
-        chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        texts = self.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return encoded
-
     def _too_long(self, encoded: list[list[int]], sampling: Sampling) -> dict[int, str]:
         """Why prompts fail that leave less than `sampling.max_tokens` of the context, by their index."""
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or float("inf")
+        context = context_of(self.model.config) or float("inf")
         return {
             index: f"the prompt's {len(ids)} tokens and sampling.max_tokens {sampling.max_tokens} exceed the "
             f"context of {context} tokens"

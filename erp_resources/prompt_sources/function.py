@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import PositiveInt
 
-from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
+from erp_resources.prompt_sources.interface import PROMPTS, PromptSource, text_column
 from erp_resources.settings import Settings, UserError, function_fingerprint, load_function
 
 
@@ -37,6 +37,7 @@ class _FunctionSource:
     """See `PromptSource`."""
 
     def __init__(self, settings: FunctionPrompts, root: Path) -> None:
+        self.notes: dict[str, int] = {}
         self._settings = settings
         self._root = root
 
@@ -62,21 +63,13 @@ def _to_prompts(made: Any, function: str) -> pa.Table:
         ) from error
     columns = []
     for field in PROMPTS:
-        if field.name not in table.column_names:
-            raise UserError(
-                f"function '{function}': its table has no column '{field.name}' "
-                f"(it needs {', '.join(PROMPTS.names)}; it has {', '.join(table.column_names) or 'none'})"
-            )
-        column = table[field.name]
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-            raise UserError(f"function '{function}': its column '{field.name}' holds {kind}, but text is needed")
+        column = text_column(table, field.name, f"function '{function}'")
         if column.null_count and not field.nullable:
             raise UserError(
                 f"function '{function}': its column '{field.name}' is null in {column.null_count} of "
                 f"{len(column)} rows; only 'answer' may be null"
             )
-        columns.append(column.cast(field.type))
+        columns.append(column)
     if not table.num_rows:
         raise UserError(f"function '{function}': it returned no prompts")
     return pa.table(columns, schema=PROMPTS)

@@ -1,8 +1,12 @@
-"""The interface of a source of prompts, and the table that it gives."""
+"""The interface of a source of prompts, the table that it gives, and the checks of its columns."""
 
+import difflib
+from collections.abc import Sequence
 from typing import Protocol
 
 import pyarrow as pa
+
+from erp_resources.settings import UserError
 
 PROMPTS = pa.schema(
     [
@@ -20,6 +24,32 @@ PROMPTS = pa.schema(
 class PromptSource(Protocol):
     """A corpus of prompts."""
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """What `load` left out, by reason, and what it was short of: numbers of prompts. Empty before."""
+        ...
+
     def load(self) -> pa.Table:
         """All prompts, with the schema `PROMPTS`."""
         ...
+
+
+def check_column(name: str, present: Sequence[str], place: str) -> None:
+    """Raise `UserError`, which begins with `place`, when the column `name` is not among those present."""
+    if name not in present:
+        close = difflib.get_close_matches(name, present, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise UserError(f"{place}: there is no column '{name}' (it has {', '.join(present) or 'none'}){hint}")
+
+
+def text_column(table: pa.Table, name: str, place: str) -> pa.ChunkedArray:
+    """The column `name` as strings, which may be null.
+
+    Raises `UserError`, which begins with `place`, when there is no such column or it holds no text.
+    """
+    check_column(name, table.column_names, place)
+    column = table[name]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+        raise UserError(f"{place}: its column '{name}' holds {kind}, but text is needed")
+    return column.cast(pa.string())

@@ -13,8 +13,11 @@ from pydantic import Field
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.reward_models.transformers import TransformersRewardModel
 from erp_resources.reward_models.verifiable import VerifiableRewardModel
+from erp_resources.reward_models.vllm import VLLMRewardModel
 
-RewardModelEntry = Annotated[TransformersRewardModel | VerifiableRewardModel, Field(discriminator="backend")]
+RewardModelEntry = Annotated[
+    TransformersRewardModel | VLLMRewardModel | VerifiableRewardModel, Field(discriminator="backend")
+]
 """An entry under `reward_models:` in a pool file."""
 
-__all__ = ["RewardModel", "RewardModelEntry", "TransformersRewardModel", "VerifiableRewardModel"]
+__all__ = ["RewardModel", "RewardModelEntry", "TransformersRewardModel", "VLLMRewardModel", "VerifiableRewardModel"]

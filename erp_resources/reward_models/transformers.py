@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from erp_resources.hugging_face import load_model, load_tokenizer
+from erp_resources.hugging_face import load_config, load_model, load_tokenizer
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
@@ -34,19 +34,17 @@ class TransformersRewardModel(Settings):
         """Load the weights. Raises `UserError` when they cannot be loaded or are no reward model's."""
         from transformers import AutoModelForSequenceClassification
 
-        tokenizer = load_tokenizer(self.model, root, self.trust_remote_code)
-        if self.input == "chat" and not tokenizer.chat_template:
-            raise UserError(
-                f"model '{self.model}': its tokenizer has no chat template, which input: chat needs; "
-                "use input: pair if the model reads a pair of texts"
-            )
+        tokenizer = load_reward_tokenizer(self.model, self.input, root, self.trust_remote_code)
         model = load_model(AutoModelForSequenceClassification, self.model, root, self.device, self.trust_remote_code)
-        if model.config.num_labels != 1:
-            raise UserError(
-                f"model '{self.model}': it has {model.config.num_labels} labels, but a reward model has one "
-                "output; give a model whose config says num_labels 1"
-            )
+        if getattr(model.config, "attn_logit_softcapping", None):
+            # transformers' default attention leaves out the cap that Gemma 2 puts on its logits.
+            model.set_attn_implementation("eager")
+        refuse_labels(self.model, model.config.num_labels)
         return TransformersClassifier(self, model, tokenizer)
+
+    def inspect(self, root: Path) -> None:
+        """See that it is a reward model, from its config and tokenizer. Raises `UserError` when it is not."""
+        inspect_reward_model(self.model, self.input, root, self.trust_remote_code)
 
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the rewards: not with `batch_tokens`."""
@@ -62,26 +60,23 @@ class TransformersRewardModel(Settings):
 
 
 class TransformersClassifier:
-    """See `RewardModel`.
-
-    Attributes
-    ----------
-    truncated : how many of the inputs scored so far did not fit the model's context. Of these the
-        beginning of the prompt is left out; a response is cut (at its end) only if it does not fit alone.
-    """
+    """See `RewardModel`."""
 
     def __init__(self, settings: TransformersRewardModel, model: Any, tokenizer: Any) -> None:
-        self.truncated = 0
         self._settings = settings
         self._model = model
-        self._tokenizer = tokenizer
+        self._encoder = InputEncoder(settings.model, tokenizer, settings.input, model.config)
         self._inputs = {"input_ids", "token_type_ids"} & set(inspect.signature(model.forward).parameters)
         if model.config.pad_token_id is None:
             # Decoders look for the last token that is not padding; without the id they refuse batches.
-            pad = tokenizer.pad_token_id
-            model.config.pad_token_id = tokenizer.eos_token_id if pad is None else pad
-        limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
-        self._context = min((limit for limit in limits if limit and limit > 0), default=None)
+            # Which token pads is of no matter behind the mask, unless inputs end with it.
+            [shortest] = self._encoder.encode([""], [""])
+            model.config.pad_token_id = int(shortest["input_ids"][-1] == 0)
+
+    @property
+    def truncated(self) -> int:
+        """How many of the inputs scored so far did not fit the model's context."""
+        return self._encoder.truncated
 
     def score(
         self, prompts: Sequence[str], responses: Sequence[str], answers: Sequence[str | None]
@@ -90,7 +85,7 @@ class TransformersClassifier:
         import torch
 
         device = self._model.device
-        encoded = self._encode(list(prompts), list(responses))
+        encoded = self._encoder.encode(list(prompts), list(responses))
         rewards = np.empty(len(encoded), dtype=np.float32)
         for rows in self._batches([len(tokens["input_ids"]) for tokens in encoded]):
             lengths = torch.tensor([len(encoded[row]["input_ids"]) for row in rows])
@@ -117,7 +112,60 @@ class TransformersClassifier:
         if rows:
             yield rows
 
-    def _encode(self, prompts: list[str], responses: list[str]) -> list[dict[str, list[int]]]:
+
+def load_reward_tokenizer(model: str, input: Literal["pair", "chat"], root: Path, trust_remote_code: bool) -> Any:
+    """The tokenizer of a reward model. Raises `UserError` when it lacks the chat template that it needs."""
+    tokenizer = load_tokenizer(model, root, trust_remote_code)
+    if input == "chat" and not tokenizer.chat_template:
+        raise UserError(
+            f"model '{model}': its tokenizer has no chat template, which input: chat needs; "
+            "use input: pair if the model reads a pair of texts"
+        )
+    return tokenizer
+
+
+def inspect_reward_model(model: str, input: Literal["pair", "chat"], root: Path, trust_remote_code: bool) -> None:
+    """Raise `UserError` when a model's tokenizer and config, without its weights, are not those of a reward model."""
+    load_reward_tokenizer(model, input, root, trust_remote_code)
+    config = load_config(model, root, trust_remote_code)
+    # A value head, as InternLM2's reward models have, is no classifier with labels.
+    if not any("RewardModel" in name for name in config.architectures or []):
+        refuse_labels(model, config.num_labels)
+
+
+def refuse_labels(model: str, labels: int) -> None:
+    """Raise `UserError` when a model has not exactly one output."""
+    if labels != 1:
+        raise UserError(
+            f"model '{model}': it has {labels} labels, but a reward model has one output; "
+            "give a model whose config says num_labels 1"
+        )
+
+
+class InputEncoder:
+    """What a reward model reads, the same for every backend that runs it.
+
+    `context` bounds the tokens further than the model's `config` and its tokenizer do. Some decoders give
+    their reward at a token of their own (`reward_token_id` in InternLM2's config), which then ends the chat.
+
+    Attributes
+    ----------
+    truncated : how many of the inputs encoded so far did not fit the context. Of these the beginning of
+        the prompt is left out; a response is cut (at its end) only if it does not fit alone.
+    """
+
+    def __init__(
+        self, model: str, tokenizer: Any, input: Literal["pair", "chat"], config: Any, context: int | None = None
+    ) -> None:
+        self.truncated = 0
+        self._model = model
+        self._tokenizer = tokenizer
+        self._input = input
+        self._reward_token: int | None = getattr(config, "reward_token_id", None)
+        limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length, context]
+        self._context = min((limit for limit in limits if limit and limit > 0), default=None)
+
+    def encode(self, prompts: list[str], responses: list[str]) -> list[dict[str, list[int]]]:
         """The model's inputs, one dictionary per response, none longer than the context."""
         if not prompts:
             return []
@@ -129,7 +177,7 @@ class TransformersClassifier:
         return encoded
 
     def _tokenize(self, prompts: list[str], responses: list[str]) -> list[dict[str, list[int]]]:
-        if self._settings.input == "pair":
+        if self._input == "pair":
             columns = self._tokenizer(prompts, responses, verbose=False)
         else:
             chats = [
@@ -138,6 +186,9 @@ class TransformersClassifier:
             ]
             texts = self._tokenizer.apply_chat_template(chats, tokenize=False)
             columns = self._tokenizer(texts, add_special_tokens=False, verbose=False)
+            if self._reward_token is not None:
+                end = self._reward_token
+                columns = {"input_ids": [ids if ids[-1:] == [end] else [*ids, end] for ids in columns["input_ids"]]}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _truncate(self, prompt: str, response: str, tokens: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -158,7 +209,7 @@ class TransformersClassifier:
                 response = self._tokenizer.decode(response_ids[: len(response_ids) - cut_response])
             else:
                 raise UserError(
-                    f"model '{self._settings.model}': its context of {self._context} tokens holds not even "
+                    f"model '{self._model}': its context of {self._context} tokens holds not even "
                     "an empty prompt and response"
                 )
             [tokens] = self._tokenize([prompt], [response])

@@ -549,7 +549,7 @@ def test_among_llms_that_are_all_equal_something_is_shown_in_5_percent_of_pools(
     wrong = 0
     for seed in range(pools):
         paths, actual, costs = routed(seed, truth=0.0)
-        evaluation = evaluate(paths, actual, costs, list("abcd"), n_resamples=200)
+        evaluation = evaluate(paths, actual, costs, list("abcd"), n_resamples=100)
         policies = [name for name in evaluation.policies if name != ORACLE]
         wrong += int(evaluation.shown("equal_cost", policies).any())
     # What 5 % exceeds in one of a thousand repetitions.

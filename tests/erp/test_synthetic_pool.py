@@ -149,7 +149,7 @@ def test_where_all_llms_are_the_same_no_policy_is_declared_better() -> None:
     for seed in range(pools):
         pool = Pool(seed, alike=True)
         train, test = pool.draw(80, 4), pool.draw(100, 4)
-        evaluation = judge(decisions(train, test), test.rewards, n_resamples=150)
+        evaluation = judge(decisions(train, test), test.rewards, n_resamples=100)
         policies = [name for name in evaluation.policies if name != ORACLE]
         declared += int(evaluation.shown("equal_cost", policies).any())
     assert declared <= binom.ppf(0.99, pools, 0.05)

@@ -1,6 +1,7 @@
 """The `erp` command: what people and machines read, and what a mistake gets."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,10 @@ import pytest
 from conftest import environment, make_project
 
 from erp_assets.cli import main
+from erp_assets.findings import Findings
+from erp_resources.lineage import Partition
 from erp_resources.pool import load_pool
+from erp_resources.warehouse import Warehouse
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -27,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> P
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "27 partitions made" in done.stdout
+    assert "39 partitions made" in done.stdout
     assert "Report: warehouse/demo/report/report.html" in done.stdout
     return root
 
@@ -202,3 +206,56 @@ def test_a_failed_run_ends_with_status_1_and_says_what_failed(project: Path, erp
     assert "models/large" in err
     assert "1 of 3 runs failed" in out
     assert "Traceback" not in err + out
+
+
+def test_report_says_in_words_what_was_found_and_where_the_page_is(finished: Path, erp: Command) -> None:
+    status, out, _ = erp(finished, "report")
+    assert status == 0
+    assert "Report: warehouse/demo/report/report.html" in out
+    for name in ("taste", "vowels"):
+        said = Findings(Warehouse(load_pool("demo", finished)).read(Partition("comparisons", name)).to_pandas())
+        assert f"{name}\n" in out
+        assert said.sentences()[0][:60] in out
+
+
+def test_report_prints_every_number_as_json_that_any_parser_reads(finished: Path, erp: Command) -> None:
+    status, out, _ = erp(finished, "report", "--json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    told = json.loads(out, parse_constant=refuse)
+    assert status == 0
+    assert Path(told["report"]).is_file()
+    assert told["not_materialized"] == []
+    tables = told["reward_models"]["taste"]
+    assert set(tables) == {
+        "findings", "predictability", "pairwise_wins", "win_rates", "proposition_1", "comparisons",
+    }  # fmt: skip
+    (regret,) = [
+        row for row in tables["comparisons"]
+        if (row["policy"], row["against"], row["summary"]) == ("always large", None, "regret")
+    ]  # fmt: skip
+    frontiers = Warehouse(load_pool("demo", finished)).read(Partition("frontiers", "taste")).to_pandas()
+    stored = frontiers[(frontiers["policy"] == "always") & (frontiers["llm"] == "large")]["regret"].iloc[0]
+    assert regret["value"] == pytest.approx(stored)
+
+
+def test_report_of_a_pool_without_one_says_what_makes_it(project: Path, erp: Command) -> None:
+    status, _, error = erp(project, "report")
+    assert status == 2
+    assert "there is no report of pool 'demo' yet" in error
+    assert "erp run --pool demo" in error
+
+
+def test_report_of_a_pool_that_went_on_is_shown_and_said_not_to_be_the_latest(
+    finished: Path, erp: Command, tmp_path: Path
+) -> None:
+    moved = tmp_path / "project"
+    shutil.copytree(finished, moved)
+    pool = moved / "pools" / "demo.yaml"
+    pool.write_text(pool.read_text().replace("cost: 3", "cost: 4"))
+    status, out, error = erp(moved, "report")
+    assert status == 0
+    assert "Report: warehouse/demo/report/report.html" in out
+    assert "is not the latest: not up to date: frontiers, comparisons, router, report" in error

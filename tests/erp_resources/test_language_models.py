@@ -15,7 +15,7 @@ import transformers
 from scipy.stats import chi2_contingency, chisquare
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from erp_resources.language_models import LLM, RESPONSES, Sampling
+from erp_resources.language_models import RESPONSES, Sampling, TransformersLLM
 from erp_resources.language_models import transformers as backend
 from erp_resources.language_models.tree_cache import TreeLayer, stay_in_place
 from erp_resources.settings import UserError
@@ -95,8 +95,8 @@ def save(folder: Path, make: Architecture, tokenizer: transformers.PreTrainedTok
     tokenizer.save_pretrained(folder)
 
 
-def entry(folder: Path, **extra: Any) -> LLM:
-    return LLM(backend="transformers", model=str(folder), cost=1, **extra)
+def entry(folder: Path, **extra: Any) -> TransformersLLM:
+    return TransformersLLM(backend="transformers", model=str(folder), cost=1, **extra)
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_importing_the_settings_does_not_import_torch() -> None:
 def test_the_fingerprint_changes_with_the_weights_and_not_with_the_cost(tmp_path: Path) -> None:
     save(tmp_path / "lm", llama, letter_tokenizer())
     before = entry(tmp_path / "lm").fingerprint(tmp_path)
-    assert LLM(backend="transformers", model="lm", cost=2).fingerprint(tmp_path) == before
+    assert TransformersLLM(backend="transformers", model="lm", cost=2).fingerprint(tmp_path) == before
     (tmp_path / "lm" / "model.safetensors").write_bytes(b"other")
     assert entry(tmp_path / "lm").fingerprint(tmp_path) != before
 
@@ -350,7 +350,7 @@ def test_weights_that_do_not_belong_to_the_model_are_refused(tmp_path: Path) -> 
 def test_a_hub_model_without_network_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="'nobody/nothing': it could not be loaded from the hub") as raised:
-        LLM(backend="transformers", model="nobody/nothing", cost=1).load(tmp_path)
+        TransformersLLM(backend="transformers", model="nobody/nothing", cost=1).load(tmp_path)
     assert "\n" not in str(raised.value)
 
 

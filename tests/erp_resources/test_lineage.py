@@ -140,6 +140,8 @@ def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> No
     ]
     assert upstream_of(pool, Partition("frontiers", "other")) == [
         Partition("prompts", ""),
+        Partition("generations", "small"),
+        Partition("generations", "large"),
         Partition("expected_rewards", "small|other"),
         Partition("expected_rewards", "large|other"),
         Partition("beliefs", "other"),

@@ -1,0 +1,114 @@
+"""Embedders behind any server that speaks OpenAI's embeddings."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from erp_resources.embedders.interface import Embedded, Embedder
+from erp_resources.openai_client import OpenAIServer, RefusedError, gather
+
+if TYPE_CHECKING:
+    import openai
+
+
+class OpenAIEmbedder(OpenAIServer):
+    """An embedding model behind an OpenAI-compatible server; its embeddings are scaled to unit norm.
+
+    Servers refuse a text that is longer than the model's context: with `max_characters` texts are cut to
+    that length first. `dimensions` asks a model that can for shorter embeddings.
+    """
+
+    backend: Literal["openai"]
+    batch_size: PositiveInt = 128
+    dimensions: PositiveInt | None = None
+    max_characters: PositiveInt | None = None
+
+    def load(self, root: Path) -> Embedder:
+        """Connect to nothing yet. Raises `UserError` when the openai package or the key is missing."""
+        return _OpenAIEmbedder(self)
+
+    def inspect(self, root: Path) -> None:
+        """See that the server answers. Raises `UserError` when it does not."""
+        self.check_server()
+
+    def fingerprint(self, root: Path) -> str:
+        """Changes with everything that changes the embeddings: not with key, patience, batches or concurrency."""
+        names = ("backend", "model", "base_url", "dimensions", "max_characters")
+        return json.dumps({name: getattr(self, name) for name in names})
+
+
+class _OpenAIEmbedder:
+    """See `Embedder`."""
+
+    def __init__(self, settings: OpenAIEmbedder) -> None:
+        self._settings = settings
+        self._client = settings.connect(_is_embeddings)
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """See `Embedder.embed`; without texts and `dimensions`, d is 0.
+
+        Raises `UserError` when the server fails, or refuses a text.
+        """
+        size = self._settings.batch_size
+        if not texts:
+            return Embedded(np.empty((0, self._settings.dimensions or 0), dtype=np.float32), 0)
+        cut = [text[: self._settings.max_characters] for text in texts]
+        batches = [cut[start : start + size] for start in range(0, len(cut), size)]
+        parts = self._client.run(gather(map(self._embed, batches)))
+        lengths = sorted({part.shape[1] for part in parts})
+        if lengths != [self._settings.dimensions or lengths[0]]:
+            raise self._client.error(
+                f"its embeddings have {' and '.join(map(str, lengths))} dimensions; "
+                "leave out dimensions, which not every model can choose"
+            )
+        embeddings = np.concatenate(parts)
+        if not np.isfinite(embeddings).all():
+            raise self._client.error("an embedding holds numbers that are not finite; see the server's log")
+        # A vector of zeros has no direction and stays as it is.
+        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        embeddings /= np.where(norms == 0, 1, norms)
+        truncated = sum(len(short) < len(text) for short, text in zip(cut, texts, strict=True))
+        return Embedded(embeddings.astype(np.float32), truncated)
+
+    async def _embed(self, texts: list[str]) -> NDArray[np.float64]:
+        body: dict[str, Any] = {"model": self._settings.model, "input": texts}
+        if self._settings.dimensions is not None:
+            body["dimensions"] = self._settings.dimensions
+        try:
+            async with self._client.slot:
+                answer = await self._client.ask(partial(_create, body=body))
+        except RefusedError as error:
+            refused = str(error) or "it did not say why"
+        else:
+            items = sorted(answer["data"], key=lambda item: item["index"])
+            if [item["index"] for item in items] != list(range(len(texts))):
+                raise self._client.error(f"it gave {len(items)} embeddings for {len(texts)} texts; lower batch_size")
+            return np.array([item["embedding"] for item in items], dtype=np.float64)
+        raise self._client.error(
+            f"the server refuses a request of {len(texts)} texts, the longest of {max(map(len, texts))} characters: "
+            f"{refused}; if one is too long set max_characters, if they are too many lower batch_size"
+        )
+
+
+async def _create(client: "openai.AsyncOpenAI", body: dict[str, Any]) -> Any:
+    # The client would ask for base64, which not every server has.
+    return await client.embeddings.with_raw_response.create(**body, encoding_format="float")
+
+
+def _is_embeddings(answer: Any) -> bool:
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        return False
+    vectors = [item.get("embedding") for item in data]
+    return (
+        all(isinstance(item.get("index"), int) for item in data)
+        and all(isinstance(vector, list) for vector in vectors)
+        and len({len(vector) for vector in vectors}) == 1
+        and len(vectors[0]) > 0
+    )
