@@ -6,7 +6,7 @@ Random embeddings of 1,024 dimensions, for 2,000 and 100,000 prompts (--quick: o
 LLMs. All run on one thread, and the unit is the CPU second, which other work on the machine disturbs least:
 of the fastest of three runs at 2,000 prompts, of one run at 100,000. A loop with a fit for every LLM is not
 run to its end: its time is that of one fit times the LLMs. `RidgeProbes` also keeps the exact leave-one-out
-predictions; of the rivals only RidgeCV computes them, to choose beta. Takes MEMORY GB of memory.
+predictions; of the rivals only RidgeCV computes them, to choose beta. Takes 5 GB of memory.
 """
 
 import argparse

@@ -4,6 +4,7 @@ What belongs here: the one call to `from_pretrained` that every transformers bac
 keep out: what a backend asks of its model (a chat template, one output).
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,13 +122,17 @@ def _from_pretrained(load: Callable[..., Any], model: str, root: Path, **options
     if folder is not None and not any((folder / name).is_file() for name in ("config.json", "modules.json")):
         raise UserError(f"model '{model}': there is no config.json in {folder}; is a model saved there?")
     place = "from the hub" if folder is None else f"from {folder}"
-    local = folder is not None or not _hub_answers()
+    local = folder is not None or not hub_answers()
     with quiet(), _explained(model, f"it could not be loaded {place}"):
         return load(model if folder is None else str(folder), local_files_only=local, **options)
 
 
-def _hub_answers() -> bool:
-    """Whether to ask the hub at all: without a network its client retries for half a minute per file."""
+@functools.cache
+def hub_answers() -> bool:
+    """Whether to ask the hub at all: without a network its client retries for half a minute per file.
+
+    Asked once for the life of the process.
+    """
     from huggingface_hub import constants, get_session
 
     try:

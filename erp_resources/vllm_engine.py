@@ -5,6 +5,7 @@ is asked. vLLM's processes are spawned: a script that starts an engine needs `if
 """
 
 import difflib
+import importlib.util
 import json
 import os
 import re
@@ -39,6 +40,7 @@ class VLLMEngine:
     ----------
     llm : the `vllm.LLM`, None once it is closed.
     context : how many tokens a request can have, its response included.
+    batch : how many requests it works on at once.
     """
 
     def __init__(self, model: str, root: Path, options: Mapping[str, Any], **own: Any) -> None:
@@ -70,6 +72,7 @@ class VLLMEngine:
             )
         self._read = self._log.stat().st_size
         self.context: int = self.llm.model_config.max_model_len
+        self.batch: int = self.llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
 
     def close(self) -> None:
         """End the engine's processes, which frees all its memory. Closing twice is closing once."""
@@ -170,15 +173,21 @@ class VLLMEngine:
             return next((line.strip() for line in log if _RAISED.match(line)), None)
 
 
+def check_installed(model: str) -> None:
+    """Raise `UserError` when vLLM is not installed; it is not imported, which takes seconds."""
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or spec.origin is None:  # any folder named vllm on the path has a spec, without an origin
+        raise UserError(
+            f"model '{model}': vLLM is not installed; install it with: "
+            "pip install 'expected-reward-routing[vllm]' (on a CPU: see docs/environments.md)"
+        )
+
+
 def _check(model: str, options: Mapping[str, Any], taken: set[str]) -> None:
     """Raise `UserError` when vLLM is not installed, knows no such option, or the option is not the user's to set."""
-    try:
-        from vllm import EngineArgs
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"model '{model}': vLLM is not installed ({error}); install it with: "
-            "pip install 'expected-reward-routing[vllm]' (on a CPU: see docs/environments.md)"
-        ) from error
+    check_installed(model)
+    from vllm import EngineArgs
+
     known = {field.name for field in fields(EngineArgs)} - taken
     for name in options:
         if name in taken:

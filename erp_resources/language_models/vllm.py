@@ -1,24 +1,28 @@
 """LLMs that vLLM runs in this process's own engine: the backend for GPUs.
 
-An engine is started once per LLM. All prompts of a call are queued before it begins on any, so that the
-same call is batched in the same way every time: batches change the last bits of the logits, and with
-them, now and then, a token.
+An engine is started once per LLM. It begins on a call only when there is more in its queue than it takes
+in at once, so that the same call is batched in the same way every time: batches change the last bits of
+the logits, and with them, now and then, a token.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, JsonValue, NonNegativeFloat
+from pydantic import Field, JsonValue
 
-from erp_resources.hugging_face import load_tokenizer
-from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling, failed
+from erp_resources.hugging_face import context_of, encode_chats, load_chat_tokenizer, load_config
+from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.settings import Settings, UserError, model_fingerprint
-from erp_resources.vllm_engine import VLLMEngine
+from erp_resources.vllm_engine import VLLMEngine, check_installed
+
+_HEAD_START = 2
+"""Responses in the queue before the engine begins, in batches; the others are queued much faster than it samples."""
 
 
 class VLLMLLM(Settings):
@@ -31,19 +35,14 @@ class VLLMLLM(Settings):
 
     backend: Literal["vllm"]
     model: str
-    cost: NonNegativeFloat
+    cost: Cost
     trust_remote_code: bool = False
     options: dict[str, JsonValue] = Field(default_factory=dict)
     over_long: Literal["refuse", "truncate"] = "refuse"
 
     def load(self, root: Path) -> LanguageModel:
         """Start the engine. Raises `UserError` when it cannot be started or the model has no chat template."""
-        tokenizer = load_tokenizer(self.model, root, self.trust_remote_code)
-        if not tokenizer.chat_template:
-            raise UserError(
-                f"model '{self.model}': its tokenizer has no chat template, so it cannot be given a prompt "
-                "as a user's message; use the instruct variant, or add chat_template.jinja to its folder"
-            )
+        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
         engine = VLLMEngine(
             self.model,
             root,
@@ -56,6 +55,16 @@ class VLLMLLM(Settings):
             enable_prefix_caching=True,
         )
         return VLLMLanguageModel(self, engine, tokenizer)
+
+    def inspect(self, root: Path, prompts: Sequence[str], sampling: Sampling) -> Inspected:
+        """See `Inspected`; starts no engine. A prompt that is truncated is none that fails."""
+        check_installed(self.model)
+        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
+        config = load_config(self.model, root, self.trust_remote_code)
+        lengths = [len(ids) for ids in encode_chats(tokenizer, prompts)]
+        limits = [context_of(config), self.options.get("max_model_len")]
+        context = min((limit for limit in limits if isinstance(limit, int)), default=None)
+        return Inspected.of(lengths, context if self.over_long == "refuse" else None, sampling)
 
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the responses: not with `cost`."""
@@ -110,12 +119,17 @@ class VLLMLanguageModel:
             for index in encoded
         ]
 
+        requests = [{"prompt_token_ids": ids} for ids in encoded.values()]
+        head_start = math.ceil(_HEAD_START * self._engine.batch / sampling.n)
+
         def draw(llm: Any) -> list[Any]:
             # What an earlier call left in the cache would change how this one is batched.
             llm.reset_prefix_cache()
             llm.sleep(level=0)
-            llm.enqueue([{"prompt_token_ids": ids} for ids in encoded.values()], parameters, use_tqdm=False)
+            llm.enqueue(requests[:head_start], parameters[:head_start], use_tqdm=False)
             llm.wake_up(tags=["scheduling"])
+            if requests[head_start:]:
+                llm.enqueue(requests[head_start:], parameters[head_start:], use_tqdm=False)
             outputs: list[Any] = llm.wait_for_completion(use_tqdm=False)
             return outputs
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
+from erp_resources.hugging_face import hub_answers
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json"}
@@ -69,6 +70,9 @@ class HubDataset(Settings):
         place = "the hub" if copy is None else copy
         shown = not datasets.are_progress_bars_disabled()
         datasets.disable_progress_bars()
+        offline = datasets.config.HF_HUB_OFFLINE
+        if copy is None and not hub_answers():
+            datasets.config.HF_HUB_OFFLINE = True  # then its cache has to do, without half a minute of retries
         try:
             if copy is None:
                 return datasets.load_dataset(name, split=split, revision=self.revision)
@@ -86,6 +90,7 @@ class HubDataset(Settings):
                 + ("; without a network, name a local copy with path:" if copy is None else "")
             ) from error
         finally:
+            datasets.config.HF_HUB_OFFLINE = offline
             if shown:
                 datasets.enable_progress_bars()
 

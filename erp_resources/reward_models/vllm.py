@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
 from erp_resources.reward_models.interface import RewardModel
-from erp_resources.reward_models.transformers import InputEncoder, load_reward_tokenizer
+from erp_resources.reward_models.transformers import InputEncoder, inspect_reward_model, load_reward_tokenizer
 from erp_resources.settings import Settings, UserError, model_fingerprint
-from erp_resources.vllm_engine import VLLMEngine
+from erp_resources.vllm_engine import VLLMEngine, check_installed
 
 
 class VLLMRewardModel(Settings):
@@ -37,6 +37,11 @@ class VLLMRewardModel(Settings):
         except BaseException:
             engine.close()
             raise
+
+    def inspect(self, root: Path) -> None:
+        """See that it is a reward model, from its config and tokenizer. Raises `UserError` when it is not."""
+        check_installed(self.model)
+        inspect_reward_model(self.model, self.input, root, self.trust_remote_code)
 
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the rewards."""

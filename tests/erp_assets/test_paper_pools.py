@@ -1,5 +1,6 @@
 """The paper's two experiments: their pool files are complete, and copies with tiny local models run to the end."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,9 @@ def copy(project: Path) -> Callable[[str, Callable[[Path], None]], Pool]:
 
     def made(name: str, slice_of: Callable[[Path], None]) -> Pool:
         slice_of(project / f"{name}.parquet")
+        for config in (project / "models").glob("*/config.json"):
+            settings = json.loads(config.read_text())
+            config.write_text(json.dumps(settings | {"max_position_embeddings": 1024}))
         text = (ROOT / "pools" / f"{name}.yaml").read_text()
         models = iter(["small", "large", "third"] * 2)
         text = re.sub(

@@ -46,7 +46,7 @@ def made(outcomes: list[Outcome]) -> set[str]:
 
 
 def test_a_second_run_makes_nothing(pool: Pool, instance: dg.DagsterInstance) -> None:
-    assert len(made(run_pool(pool, instance))) == 27
+    assert len(made(run_pool(pool, instance))) == 39
     before = checksums(pool)
     assert run_pool(pool, instance) == []
     assert checksums(pool) == before

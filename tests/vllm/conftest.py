@@ -6,10 +6,6 @@ import pytest
 from engines import living_children
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "vllm: starts a vLLM engine; skipped where vLLM is not installed")
-
-
 @pytest.fixture(scope="module")
 def no_process_is_left() -> Iterator[None]:
     before = living_children()
