@@ -93,6 +93,9 @@ def load_model(auto_class: Any, model: str, root: Path, device: str, trust_remot
             f"model '{model}': its files hold no weights for {len(missing)} parameters of "
             f"{type(module).__name__} ({named}); is it a model of this kind?"
         )
+    if getattr(module.config.get_text_config(), "attn_logit_softcapping", None):
+        # transformers' default attention leaves out the cap that Gemma 2 puts on its logits.
+        module.set_attn_implementation("eager")
     with _explained(model, f"it cannot be put on device '{device}'"):
         return module.to(device).eval().requires_grad_(False)
 

@@ -36,9 +36,6 @@ class TransformersRewardModel(Settings):
 
         tokenizer = load_reward_tokenizer(self.model, self.input, root, self.trust_remote_code)
         model = load_model(AutoModelForSequenceClassification, self.model, root, self.device, self.trust_remote_code)
-        if getattr(model.config, "attn_logit_softcapping", None):
-            # transformers' default attention leaves out the cap that Gemma 2 puts on its logits.
-            model.set_attn_implementation("eager")
         refuse_labels(self.model, model.config.num_labels)
         return TransformersClassifier(self, model, tokenizer)
 

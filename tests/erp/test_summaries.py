@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm, t
 
 from erp import regret, route
 from erp._check import Floats
@@ -421,7 +421,8 @@ def shown_spelled_out(evaluation: Evaluation, summary: str, policies: list[str])
     errors = {pair: np.sqrt(np.mean(deviations[pair] ** 2)) for pair in pairs}
     pairs = [pair for pair in pairs if errors[pair] > 0]
     largest = [max(abs(deviations[pair][b]) / errors[pair] for pair in pairs) for b in range(len(resampled))]
-    bound = np.quantile(largest, 0.95)
+    n = evaluation.n_prompts
+    bound = t.ppf(norm.cdf(np.quantile(largest, 0.95)), n - 1) * np.sqrt(n / (n - 1))
     shown = {(a, b) for a, b in pairs if values[a, b] > bound * errors[a, b]}
     return shown | {(b, a) for a, b in pairs if -values[a, b] > bound * errors[a, b]}
 

@@ -55,7 +55,9 @@ def sliding_window(vocabulary: int) -> transformers.PreTrainedModel:
 
 
 def gemma2(vocabulary: int) -> transformers.PreTrainedModel:
-    config = transformers.Gemma2Config(**small(vocabulary, head_dim=4, sliding_window=4, query_pre_attn_scalar=4))
+    # The cap on attention logits, so small that leaving it out shows.
+    own = {"head_dim": 4, "sliding_window": 4, "query_pre_attn_scalar": 4, "attn_logit_softcapping": 0.3}
+    config = transformers.Gemma2Config(**small(vocabulary, **own))
     return transformers.Gemma2ForCausalLM(config)
 
 
@@ -115,7 +117,7 @@ def any_text(tmp_path: Path) -> Any:
 
 def exact_probabilities(folder: Path, prompt: str, temperature: float, max_tokens: int) -> dict[tuple[str, str], float]:
     """The probability of every (response, finish_reason), by running transformers on every prefix."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     start = tokenizer(f"<user>{prompt}<bot>", add_special_tokens=False)["input_ids"]
 

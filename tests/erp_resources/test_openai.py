@@ -37,8 +37,8 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from erp_resources.embedders.openai import OpenAIEmbedder
-from erp_resources.language_models.interface import RESPONSES, Sampling
-from erp_resources.language_models.openai import OpenAILLM, TokenPrice
+from erp_resources.language_models.interface import RESPONSES, Sampling, TokenPrice
+from erp_resources.language_models.openai import OpenAILLM
 from erp_resources.settings import UserError
 
 openai = pytest.importorskip("openai")
