@@ -12,6 +12,9 @@ from typing import Any
 
 from erp_resources.settings import UserError, model_folder
 
+_ONE_THREAD_PARAMETERS = 30_000_000
+"""Below this a second thread on the CPU was measured to slow models down, tenfold where its core is busy."""
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -112,6 +115,20 @@ def load_sentence_transformer(model: str, root: Path, device: str, trust_remote_
         model_kwargs={"dtype": _dtype(device)},
         trust_remote_code=trust_remote_code,
     )
+
+
+@contextmanager
+def few_threads(model: Any) -> Iterator[None]:
+    """One torch thread for a small model on the CPU: its steps are so small that a second one only costs."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if model.device.type == "cpu" and model.num_parameters() < _ONE_THREAD_PARAMETERS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _dtype(device: str) -> Any:

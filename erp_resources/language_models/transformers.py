@@ -9,7 +9,6 @@ next tokens of a row with count c as c independent draws keeps the samples indep
 import inspect
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from erp_resources.hugging_face import context_of, encode_chats, load_chat_tokenizer, load_config, load_model
+from erp_resources.hugging_face import (
+    context_of,
+    encode_chats,
+    few_threads,
+    load_chat_tokenizer,
+    load_config,
+    load_model,
+)
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
@@ -29,8 +35,6 @@ _CPU_BYTES = 256 * 2**20
 _GPU_SHARE = 0.25
 """The same as a share of a GPU's memory."""
 _PREFILL_TOKENS = 16_384
-_ONE_THREAD_PARAMETERS = 30_000_000
-"""Below this a second thread was measured to slow sampling on the CPU down."""
 _MAX_COUNT = 256
 """Samples of one prompt in one batch: bounds the draws, of which a row gets as many as the largest count."""
 
@@ -106,7 +110,7 @@ class TransformersLanguageModel:
         encoded = [every[index] for index in kept]
         generator = torch.Generator(self.model.device).manual_seed(seed)
         leaves: list[_Leaves] = []
-        with torch.inference_mode(), _few_threads(self.model):
+        with torch.inference_mode(), few_threads(self.model):
             for indices, counts in self._batches(encoded, sampling):
                 leaves.extend(self._grow(encoded, indices, counts, sampling, generator))
         sampled = self._to_table(leaves, encoded, sampling.n, generator)
@@ -287,17 +291,3 @@ def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
     configured = getattr(model.generation_config, "eos_token_id", None)
     ends = set(configured if isinstance(configured, list) else [configured])
     return sorted((ends | {tokenizer.eos_token_id}) - {None})
-
-
-@contextmanager
-def _few_threads(model: Any) -> Iterator[None]:
-    """One torch thread for a small model on the CPU: its steps are so small that a second one only costs."""
-    import torch
-
-    threads = torch.get_num_threads()
-    if model.device.type == "cpu" and model.num_parameters() < _ONE_THREAD_PARAMETERS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from erp_resources.hugging_face import load_config, load_model, load_tokenizer
+from erp_resources.hugging_face import few_threads, load_config, load_model, load_tokenizer
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.settings import Settings, UserError, model_fingerprint
 
@@ -93,7 +93,7 @@ class TransformersClassifier:
                 batch[name] = torch.full((len(rows), width), pad)
                 for i, row in enumerate(rows):
                     batch[name][i, : lengths[i]] = torch.tensor(encoded[row][name])
-            with torch.inference_mode():
+            with torch.inference_mode(), few_threads(self._model):
                 logits = self._model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
             rewards[rows] = logits[:, 0].float().cpu().numpy()
         return rewards
