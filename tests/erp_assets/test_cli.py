@@ -259,3 +259,28 @@ def test_report_of_a_pool_that_went_on_is_shown_and_said_not_to_be_the_latest(
     assert status == 0
     assert "Report: warehouse/demo/report/report.html" in out
     assert "is not the latest: not up to date: frontiers, comparisons, router, report" in error
+
+
+def test_check_tells_the_work_of_a_pool_that_can_run(finished: Path, erp: Command) -> None:
+    status, out, _ = erp(finished, "check", "demo")
+    assert status == 0
+    assert "24 prompts, 4 samples each" in out
+    assert "can run: erp run --pool demo" in out
+    status, out, _ = erp(finished, "check", "--json")
+    told = json.loads(out)
+    assert told["problems"] == []
+    assert {one["name"]: (one["items"], one["done"]) for one in told["work"]} == {
+        "small": (96, 1.0), "large": (96, 1.0), "taste": (192, 1.0), "vowels": (192, 1.0),
+    }  # fmt: skip
+
+
+def test_check_has_a_line_for_every_problem_and_fails(project: Path, erp: Command) -> None:
+    pool = project / "pools" / "demo.yaml"
+    text = pool.read_text().replace("models/taste", "models/small").replace("max_tokens: 6", "max_tokens: 100")
+    pool.write_text(text)
+    status, out, _ = erp(project, "check")
+    lines = [line for line in out.splitlines() if line.startswith("pools/demo.yaml:")]
+    assert status == 1
+    assert [line.split(": ")[1] for line in lines] == ["llms.small", "llms.large", "reward_models.taste"]
+    assert "12 of 24 prompts would fail" in lines[0]
+    assert "2 labels" in lines[2]
