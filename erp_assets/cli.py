@@ -86,7 +86,7 @@ def _pool(name: str | None) -> Pool:
     root = find_root()
     if name is None:
         names = pool_names(root)
-        begun = [pool for pool in names if (root / WAREHOUSE_FOLDER / pool).is_dir()]
+        begun = [pool for pool in names if (root / WAREHOUSE_FOLDER / pool / "prompts").is_dir()]
         candidates = begun if len(begun) == 1 else names
         if len(candidates) != 1:
             raise UserError(f"which pool? give --pool with one of {', '.join(names) or 'none yet: erp new NAME'}")
