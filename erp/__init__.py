@@ -12,6 +12,7 @@ nothing here imports `erp_resources` or `erp_assets`.
     summaries         a frontier in one number, and who is better
     bootstrap         intervals
     metrics           R2, its noise ceiling, regret, cost
+    drift             whether LLMs still earn what was predicted
     pairwise          which of two LLMs wins, win rates, Proposition 1
     figures           imported by name, as Plotly and matplotlib take their time
 """

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import rich.box
+import rich.markup
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -136,7 +137,8 @@ def run(
 ) -> None:
     """Materialise everything that is missing or stale."""
     chosen = _pool(pool)
-    from erp_assets.runs import only_one, pool_states, run_pool
+    from erp_assets.lock import only_one
+    from erp_assets.runs import pool_states, run_pool
 
     def waiting(who: str) -> None:
         err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
@@ -321,8 +323,9 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     """Write the report, open it, and say what was found."""
     chosen = _pool(pool)
     from erp_assets.findings import Findings
+    from erp_assets.lock import only_one
     from erp_assets.report import TABLES
-    from erp_assets.runs import only_one, pool_states, run_pool
+    from erp_assets.runs import pool_states, run_pool
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
@@ -447,11 +450,12 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     """What is materialised, missing, stale or failed."""
     chosen = _pool(pool)
     check_entries(chosen)
-    from erp_assets.runs import pool_states
-    from erp_resources.lineage import EVALUATIONS, STAGES, Partition
+    from erp_assets.runs import failed_checks, pool_states
+    from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition
 
     with _instance(chosen.root) as instance:
         found = pool_states(chosen, instance)
+        wrong = failed_checks(chosen, instance)
     if as_json:
         assets = {
             asset: {
@@ -459,8 +463,14 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
                 for state in _MARKS
             }
             for asset in STAGES
+            if asset not in REEVALUATIONS
         }
-        _print_json({"pool": chosen.name, "assets": assets})
+        checks = [
+            {"asset": check.partition.asset, "partition": check.partition.key, "check": check.check}
+            | {"blocking": check.blocking, "said": check.said}
+            for check in wrong
+        ]
+        _print_json({"pool": chosen.name, "assets": assets, "checks": checks})
         return
 
     def cell(assets: Sequence[str], key: str) -> str:
@@ -483,6 +493,10 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     matrix.add_section()
     matrix.add_row("evaluation", "", *(cell(EVALUATIONS, name) for name in chosen.reward_models))
     out.print(whole, matrix)
+    for check in wrong:
+        mark = "[red]failed[/]" if check.blocking else "[yellow]warning[/]"
+        where = rich.markup.escape(f"{check.partition.asset}[{check.partition.key}]".replace("[]", ""))
+        out.print(f"{mark} {where} {check.check}: {rich.markup.escape(check.said)}", soft_wrap=True)
     if any(state != "materialized" for state in found.values()):
         out.print(f"`erp run --pool {chosen.name}` makes what is not done.", markup=False)
 
@@ -663,26 +677,113 @@ def new(name: Annotated[str, typer.Argument(help="Name of the pool: lower-case l
 
 
 @app.command()
+def gc(
+    pool: PoolOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the data of LLMs, reward models and pools that no pool file names."""
+    root = find_root()
+    from erp_assets.gc import delete, orphaned_pools, orphans
+    from erp_assets.lock import only_one
+    from erp_resources.warehouse import Warehouse
+
+    chosen = [load_pool(name, root) for name in ([pool] if pool else pool_names(root))]
+    found = [orphan for one in chosen for orphan in orphans(one)] + ([] if pool else orphaned_pools(root))
+    size = sum(orphan.bytes for orphan in found)
+    if not as_json:
+        table = Table("pool", "what", "MiB", box=rich.box.SIMPLE)
+        table.columns[-1].justify = "right"
+        for orphan in found:
+            table.add_row(orphan.pool, rich.markup.escape(orphan.what), f"{orphan.bytes / 2**20:.2f}")
+        if not found:
+            out.print("Nothing: every stored partition is of a name that its pool file has.")
+            return
+        out.print(table)
+        yes = yes or (sys.stdin.isatty() and typer.confirm(f"Delete these {size / 2**20:.2f} MiB for good?"))
+    if yes:
+
+        def waiting(who: str) -> None:
+            err.print(f"the pool is being run by {who}; waiting for it to end", markup=False)
+
+        for one in chosen:
+            with only_one(one, waiting):
+                for orphan in [orphan for orphan in found if orphan.pool == one.name]:
+                    delete(orphan, root)
+                Warehouse(one).refresh_views()
+        for orphan in [orphan for orphan in found if orphan.pool not in [one.name for one in chosen]]:
+            delete(orphan, root)
+    if as_json:
+        listed = [{**dataclasses.asdict(orphan), "path": str(orphan.path)} for orphan in found]
+        _print_json({"orphans": listed, "bytes": size, "deleted": yes})
+    else:
+        out.print(f"Deleted {size / 2**20:.2f} MiB." if yes else "Nothing was deleted; --yes deletes without asking.")
+
+
+@app.command()
+def reevaluate(pool: PoolOption = None) -> None:
+    """Sample fresh responses to held-out prompts now, and compare them with what is predicted."""
+    chosen = _pool(pool)
+    if chosen.automation.reevaluate is None:
+        where = chosen.path.relative_to(chosen.root)
+        raise UserError(f"{where}: automation.reevaluate is missing; add a time table: '0 6 * * 1' is Monday at 6, UTC")
+    check_entries(chosen)
+    from erp_assets.lock import only_one
+    from erp_assets.runs import reevaluate as reevaluate_now
+
+    def waiting(who: str) -> None:
+        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+
+    with only_one(chosen, waiting), _instance(chosen.root) as instance, _progress_bars() as (on_start, on_end):
+        outcome, window = reevaluate_now(chosen, instance, on_start, on_end)
+    if outcome.error:
+        raise typer.Exit(1)
+    _print_reevaluation(chosen, window)
+
+
+def _print_reevaluation(pool: Pool, window: str) -> None:
+    from erp_assets.reevaluation import alarms
+    from erp_resources.lineage import Partition
+    from erp_resources.warehouse import Warehouse
+
+    frame = Warehouse(pool).read(Partition("reevaluations", window)).to_pandas()
+    frame["biased"], frame["shifted"] = alarms(frame, "bias"), alarms(frame, "shift")
+    table = Table(box=rich.box.SIMPLE, title=f"Re-evaluation of {window}: {frame['n'].max()} prompts", pad_edge=False)
+    for heading in ("reward", "LLM", "fresh", "bias", "shift", "R2"):
+        table.add_column(heading, justify="left" if heading in ("reward", "LLM") else "right", no_wrap=True)
+
+    def with_interval(row: Any, name: str, is_alarm: bool) -> str:
+        value, low, high = (getattr(row, column) for column in (name, f"{name}_low", f"{name}_high"))
+        text = f"{value:+.2f} [dim]\\[{low:+.2f}, {high:+.2f}][/]"
+        return f"[red]{text}[/]" if is_alarm else text
+
+    for name, rows in frame.groupby("reward_model", sort=False):
+        for i, row in enumerate(rows.itertuples()):
+            intervals = (with_interval(row, "bias", row.biased), with_interval(row, "shift", row.shifted))
+            r2 = "" if math.isnan(row.r2) else f"{row.r2:.2f}"
+            table.add_row("" if i else str(name), row.llm, f"{row.fresh:.2f}", *intervals, r2)
+    out.print(table)
+    out.print(
+        "Bias: fresh less predicted; shift: fresh less recorded, on the same prompts; 95 % intervals.\n"
+        "Red: stands when all comparisons are looked at together (Holm, 5 %).",
+        style="dim",
+        soft_wrap=True,
+    )
+    regrets = frame.drop_duplicates("reward_model")[["reward_model", "regret"]].itertuples(index=False)
+    out.print(f"Regret of the router at exchange rate 0: {', '.join(f'{name} {value:.3f}' for name, value in regrets)}")
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(help="Port on loopback; a free one when it is taken.")] = 3000,
 ) -> None:
-    """The Dagster UI of all pools, on this machine only."""
-    import socket
-
+    """The Dagster UI of all pools, on this machine only; it follows the pool files."""
     root = find_root()
-    for name in pool_names(root):
-        load_pool(name, root)
     os.chdir(root)
     os.environ.setdefault("DAGSTER_HOME", str(root))
-    (root / WAREHOUSE_FOLDER).mkdir(exist_ok=True)
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-    out.print(f"Dagster UI: http://127.0.0.1:{port}/asset-groups (Ctrl-C ends it)", markup=False)
-    dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)])
+    from erp_assets.ui import serve
+
+    raise typer.Exit(serve(root, port, lambda text: out.print(text, markup=False, soft_wrap=True)))
 
 
 # Commands of packages that this one does not import, such as the playground's.

@@ -10,7 +10,19 @@ from pathlib import Path
 import dagster as dg
 from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
 
-from erp_assets import evaluation, frontiers, generations, policies, probes, prompts, report, rewards, router
+from erp_assets import (
+    evaluation,
+    frontiers,
+    generations,
+    policies,
+    probes,
+    prompts,
+    reevaluation,
+    report,
+    rewards,
+    router,
+)
+from erp_assets.automation import sensor_of
 from erp_assets.stage import IO_MANAGER
 from erp_resources.io_manager import WarehouseIOManager
 from erp_resources.pool import Pool, find_root, load_pool, pool_names
@@ -20,7 +32,7 @@ from erp_resources.pool import Pool, find_root, load_pool, pool_names
 for _category in (BetaWarning, PreviewWarning):
     warnings.filterwarnings("ignore", category=_category)
 
-_STAGES = (prompts, generations, rewards, probes, policies, evaluation, frontiers, router, report)
+_STAGES = (prompts, generations, rewards, probes, policies, evaluation, frontiers, router, report, reevaluation)
 
 
 def build_defs(pools: list[Pool]) -> dg.Definitions:
@@ -29,6 +41,8 @@ def build_defs(pools: list[Pool]) -> dg.Definitions:
     return dg.Definitions(
         assets=[definition for definition in built if not isinstance(definition, dg.AssetChecksDefinition)],
         asset_checks=[definition for definition in built if isinstance(definition, dg.AssetChecksDefinition)],
+        sensors=[sensor_of(pool) for pool in pools],
+        executor=dg.in_process_executor,  # a run is a process already, and its steps are short
         resources={IO_MANAGER: WarehouseIOManager({pool.name: pool for pool in pools})},
     )
 

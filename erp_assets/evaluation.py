@@ -78,7 +78,6 @@ def samples(rewards: Partitions, keys: list[str], prompt_ids: pa.ChunkedArray) -
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
-    llms = list(pool.llms)
 
     @stage(pool, group="evaluation", kinds={"numpy"})
     def predictability(
@@ -88,6 +87,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         every = prompts.read()
         made = {}
         for key in step.keys:
+            llms = step.llms(key)
             test, actual = rewarded_test(every, expected_rewards, step.llm_keys(key))
             variances, counts = (
                 matrix(expected_rewards, step.llm_keys(key), column, test["prompt_id"]) for column in ("variance", "n")
@@ -119,6 +119,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         embeddings = {name: embedding_matrix(prompt_embeddings.read(), ids) for name, ids in split.items()}
         made = {}
         for key in step.keys:
+            llms = step.llms(key)
             keys = step.llm_keys(key)
             wins = pairwise.pairwise_wins(
                 matrix(predicted_rewards, keys, "predicted", split["test"]),
@@ -150,6 +151,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         every = prompts.read()
         made = {}
         for key in step.keys:
+            llms = step.llms(key)
             test, actual = rewarded_test(every, expected_rewards, step.llm_keys(key))
             predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", test["prompt_id"])
             frame = win_rate_rows(actual, predicted, test["category"].to_pandas(), llms)

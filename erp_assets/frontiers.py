@@ -1,6 +1,6 @@
 """What every policy spends and earns, and who is better.
 
-What belongs here: the frontiers and comparisons assets. What to keep out: paths, summaries and their
+What belongs here: the frontiers and comparisons assets, and their checks. What to keep out: paths, summaries and their
 intervals (`erp.frontier`, `erp.summaries`), and what policies believe (`policies`).
 """
 
@@ -16,11 +16,13 @@ import erp
 from erp import figures, summaries
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
 from erp.summaries import ALWAYS, ORACLE, SUMMARIES
+from erp_assets.findings import Findings
 from erp_assets.matrices import Floats, costs_per_response, is_split, rewarded
 from erp_assets.metadata import picture, table
-from erp_assets.stage import Step, stage
+from erp_assets.stage import Step, Verdict, stage, stage_checks
+from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
-from erp_resources.warehouse import SCHEMAS, Partitions
+from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
 PERMUTED, RANDOM = "permuted", "random"
 
@@ -91,9 +93,76 @@ def comparison_table(evaluation: summaries.Evaluation, policies: list[str]) -> p
     return pa.Table.from_pandas(frame, SCHEMAS["comparisons"], preserve_index=False)
 
 
-def build(pool: Pool) -> list[dg.AssetsDefinition]:
-    """The assets of this module for one pool."""
-    llms = list(pool.llms)
+# ---- checks
+
+_ROUNDING = 1e-9
+
+
+def regret_is_never_negative(frame: pd.DataFrame) -> Verdict:
+    """No policy has less regret than the oracle, which has none: a broken evaluation must not be reported."""
+    size = max(1.0, float(frame["reward"].abs().max()))
+    bad = frame[frame["regret"] < -_ROUNDING * size]
+    problems = [f"{len(bad)} points of {', '.join(bad['policy'].unique())} have negative regret"] if len(bad) else []
+    return Verdict(problems, {"smallest_regret": float(frame["regret"].min())}, bad[_POINT])
+
+
+def the_oracle_earns_most_at_every_cost(frame: pd.DataFrame) -> Verdict:
+    """What a policy spends the oracle could spend, and earn no less."""
+    oracle = frame[frame["policy"] == ORACLE].sort_values(["cost", "reward"])
+    # Mixing two neighbouring points of the oracle costs and earns what lies between them.
+    possible = np.interp(frame["cost"], oracle["cost"], np.maximum.accumulate(oracle["reward"]), left=np.nan)
+    size = max(1.0, float(frame["reward"].abs().max()))
+    above = frame["reward"].to_numpy() - possible
+    bad = frame[above > _ROUNDING * size].assign(above=above[above > _ROUNDING * size])
+    problems = [f"{len(bad)} points of {', '.join(bad['policy'].unique())} lie above the oracle's"] if len(bad) else []
+    return Verdict(problems, {"points": len(frame)}, bad[[*_POINT, "above"]])
+
+
+_POINT = ["policy", "llm", "exchange_rate", "cost", "reward", "regret"]
+
+
+def erp_beats_its_own_permutation(frame: pd.DataFrame) -> Verdict:
+    """ERP earns more at equal cost than its decisions given to other prompts at random: it reads the prompt.
+
+    The interval of the difference excludes zero.
+    """
+    found = Findings(frame)
+    if not found.own(found.best, "regret").value > 0:
+        return Verdict([])  # one LLM is best on every prompt
+    gain = found.difference("ERP", PERMUTED)
+    problems = []
+    if not gain.low > 0:
+        problems.append(
+            f"ERP earns {_signed(gain)} more at equal cost than the same decisions for other prompts: what it reads "
+            "in a prompt is not shown to help; see the R2 in predictability"
+        )
+    return Verdict(problems, {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high})
+
+
+def routing_is_worth_it(frame: pd.DataFrame) -> Verdict:
+    """ERP earns more than the best single LLM when it spends the same: otherwise routing is not worth it.
+
+    The interval of the difference excludes zero.
+    """
+    found = Findings(frame)
+    best = found.best
+    gain = found.difference("ERP", best, "at_best_cost")
+    problems = []
+    if not gain.low > 0:
+        own, theirs = (found.own(policy, "at_best_cost").value for policy in ("ERP", best))
+        problems.append(
+            f"routing is not shown to be worth it: at the cost of {best}, the best single LLM, ERP earns {own:.3g} "
+            f"and it {theirs:.3g}, a difference of {_signed(gain)}"
+        )
+    return Verdict(problems, {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high})
+
+
+def _signed(estimate: summaries.Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The assets and checks of this module for one pool."""
 
     @stage(pool, group="evaluation", kinds={"numpy"})
     def frontiers(
@@ -101,10 +170,10 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     ) -> dict[str, pa.Table]:
         """Cost and regret of every policy on the test prompts at every exchange rate (Figures 1b, 5 and 6)."""
         every = prompts.read()
-        costs = costs_per_response(pool, generations)
         test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
         made = {}
         for key in step.keys:
+            llms, costs = step.llms(key), costs_per_response(step.seen(key), generations)
             prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), test_ids)
             made[key] = frontier_table(paths_of(beliefs.read(key), prompt_ids, llms, costs), actual, costs, llms)
             frame = made[key].to_pandas()
@@ -131,10 +200,10 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     ) -> dict[str, pa.Table]:
         """Summaries of every policy's frontier (AIQ, APGR, ...), and who is better, with intervals."""
         every = prompts.read()
-        costs = costs_per_response(pool, generations)
         test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
         made = {}
         for key in step.keys:
+            llms, costs = step.llms(key), costs_per_response(step.seen(key), generations)
             prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), test_ids)
             paths = paths_of(beliefs.read(key), prompt_ids, llms, costs)
             evaluation = summaries.evaluate(paths, actual, costs, llms)
@@ -153,4 +222,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             )
         return made
 
-    return [frontiers, comparisons]
+    def load(warehouse: Warehouse, partition: Partition) -> pd.DataFrame:
+        return warehouse.read(partition).to_pandas()
+
+    return [
+        frontiers,
+        stage_checks(pool, "frontiers", load, blocking=[regret_is_never_negative, the_oracle_earns_most_at_every_cost]),
+        comparisons,
+        stage_checks(pool, "comparisons", load, warnings=[erp_beats_its_own_permutation, routing_is_worth_it]),
+    ]

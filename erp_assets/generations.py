@@ -5,9 +5,10 @@ run (`erp_resources.language_models`).
 """
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import NamedTuple
 
 import dagster as dg
 import numpy as np
@@ -15,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from erp_assets.metadata import table
 from erp_assets.progress import Advance
-from erp_assets.stage import Step, Verdict, released, stage, stage_check
+from erp_assets.prompts import shortened
+from erp_assets.stage import Step, Verdict, released, stage, stage_checks
 from erp_resources.language_models import LanguageModel, Sampling
 from erp_resources.lineage import Partition, settings_hash
 from erp_resources.pool import Pool
@@ -53,15 +54,26 @@ def kept_responses(warehouse: Warehouse, partition: Partition, prompts: pa.Table
                 yield kept
 
 
+class Work(NamedTuple):
+    """What was sampled just now: tokens of responses, the seconds it took, and the prompts that were truncated.
+
+    `truncated` is None for an LLM that truncates none.
+    """
+
+    tokens: int
+    seconds: float
+    truncated: int | None
+
+
 def sample_into(
     staging: Staging, prompts: pa.Table, name: str, pool: Pool, advance: Advance, kept: Iterable[pa.Table] = ()
-) -> int | None:
+) -> Work:
     """Keep what is there, sample every chunk of the other prompts that is not staged yet, and commit the partition.
 
-    The LLM is loaded only when there is something left to sample. Returns how many prompts it truncated, None for
-    one that does not.
+    The LLM is loaded only when there is something left to sample.
     """
-    chunk_count = 0
+    chunk_count = tokens = 0
+    seconds = 0.0
     for responses in kept:
         prompts = prompts.filter(pc.invert(pc.is_in(prompts["prompt_id"], value_set=responses["prompt_id"])))
         if not staging.has(chunk_count):
@@ -74,7 +86,10 @@ def sample_into(
             if not staging.has(chunk_count):
                 model = model or loaded.enter_context(released(pool.llms[name].load(pool.root)))
                 seed = chunk_seed(pool.sampling, name, chunk)
+                began = time.monotonic()
                 responses = model.sample(chunk["prompt"].to_pylist(), pool.sampling, seed)
+                seconds += time.monotonic() - began
+                tokens += pc.sum(responses["completion_tokens"]).as_py() or 0
                 prompt_ids = chunk["prompt_id"].take(responses["prompt_index"])
                 staging.write(
                     chunk_count, responses.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids)
@@ -83,7 +98,131 @@ def sample_into(
             advance(chunk.num_rows)
         truncated: int | None = getattr(model, "truncated", None)
     staging.commit(chunk_count)
-    return truncated
+    return Work(tokens, seconds, truncated)
+
+
+# ---- checks
+
+MOST_EMPTY = 0.05
+"""The share of empty responses above which an LLM, or its template, is more likely broken than terse."""
+
+MOST_CUT = 0.2
+"""The share of responses cut by max_tokens above which rewards judge beginnings."""
+
+MOST_ALIKE = 0.5
+"""The share of prompts that may get the same response: a letter of four is had by a quarter of them by chance."""
+
+CHARACTERS_PER_TOKEN = (0.2, 25.0)
+"""Between one token for a byte of a character of four, and one for the longest words of a large vocabulary."""
+
+_ANSWERED = "SELECT * FROM generations WHERE llm = $1 AND error IS NULL"
+
+
+def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
+    """Every prompt has samples 0 to n - 1, once each; of those that failed no more than sampling.max_failed."""
+    warehouse, partition = place
+    sampling = warehouse.pool.sampling
+    with warehouse.connect() as connection:
+        counts = connection.execute(
+            "SELECT prompt_id, count(g.sample) AS samples, count(DISTINCT g.sample) AS distinct_samples,"
+            " coalesce(max(g.sample), -1) AS last FROM prompts"
+            " LEFT JOIN (SELECT * FROM generations WHERE llm = $1) g USING (prompt_id)"
+            " GROUP BY prompt_id HAVING coalesce(any_value(g.error), '') = ''"
+            " AND (samples <> $2 OR distinct_samples <> $2 OR last <> $2 - 1)",
+            [partition.key, sampling.n],
+        ).fetchall()
+        errors = connection.execute(
+            "SELECT error, count(*) AS prompts FROM generations WHERE llm = $1 AND error IS NOT NULL"
+            " GROUP BY error ORDER BY prompts DESC, error",
+            [partition.key],
+        ).fetchall()
+        prompts = connection.execute("SELECT count(*) FROM prompts").fetchall()[0][0]
+    problems = [f"prompt {prompt_id} has {samples} samples, not {sampling.n}" for prompt_id, samples, *_ in counts]
+    failed = sum(count for _, count in errors)
+    if failed > sampling.max_failed * prompts:
+        examples = "; ".join(f"{count} of them: {error}" for error, count in errors[:3])
+        problems.append(
+            f"{failed} of {prompts} prompts failed, more than sampling.max_failed {sampling.max_failed:g} allows "
+            f"({examples}); running again samples these alone"
+        )
+    numbers = {"samples_per_prompt": sampling.n, "prompts_not_whole": len(counts), "prompts_failed": failed}
+    return Verdict(problems, numbers, pd.DataFrame(errors, columns=["error", "prompts"]))
+
+
+def responses_are_not_empty(place: tuple[Warehouse, Partition]) -> Verdict:
+    """At most 5 % of the responses are empty."""
+    return _share_of(place, "trim(response) = ''", MOST_EMPTY, "are empty; see its chat template and its stop tokens")
+
+
+def responses_are_not_cut(place: tuple[Warehouse, Partition]) -> Verdict:
+    """At most 20 % of the responses are cut by sampling.max_tokens: of the others, rewards judge the beginning."""
+    limit = place[0].pool.sampling.max_tokens
+    return _share_of(
+        place, "finish_reason = 'length'", MOST_CUT, f"are cut at {limit} tokens; raise sampling.max_tokens"
+    )
+
+
+def _share_of(place: tuple[Warehouse, Partition], condition: str, most: float, wrong: str) -> Verdict:
+    """A verdict on the share of responses for which a condition of SQL holds, with the prompts that have most."""
+    warehouse, partition = place
+    with warehouse.connect() as connection:
+        share = connection.execute(
+            f"SELECT coalesce(mean(({condition})::INT), 0) FROM ({_ANSWERED})", [partition.key]
+        ).fetchall()[0][0]
+        rows = connection.execute(
+            f"SELECT prompt_id, sum(({condition})::INT)::INT AS responses, count(*) AS of FROM ({_ANSWERED})"
+            " GROUP BY prompt_id HAVING responses > 0 ORDER BY responses DESC, prompt_id LIMIT 10",
+            [partition.key],
+        ).df()
+    problems = [f"{share:.0%} of the responses of {partition.key} {wrong}"] if share > most else []
+    return Verdict(problems, {"share": share}, rows if problems else None)
+
+
+def responses_depend_on_the_prompt(place: tuple[Warehouse, Partition]) -> Verdict:
+    """No response is the same for more than half of the prompts, as a broken or cheating LLM's is."""
+    warehouse, partition = place
+    with warehouse.connect() as connection:
+        prompts = connection.execute(
+            f"SELECT count(DISTINCT prompt_id) FROM ({_ANSWERED})", [partition.key]
+        ).fetchall()[0][0]
+        rows = connection.execute(
+            "SELECT trim(response) AS response, count(DISTINCT prompt_id) AS prompts, count(*) AS responses"
+            f" FROM ({_ANSWERED}) WHERE trim(response) <> '' GROUP BY ALL ORDER BY prompts DESC, response LIMIT 10",
+            [partition.key],
+        ).df()
+    most = int(rows["prompts"].max()) if len(rows) else 0
+    problems = []
+    if prompts > 1 and most > MOST_ALIKE * prompts:
+        problems.append(
+            f"{partition.key} answers {most} of {prompts} prompts with {shortened(rows['response'][0], 40)!r}; "
+            "a constant answer can earn a high reward and means nothing"
+        )
+    rows["response"] = rows["response"].map(shortened)
+    numbers = {"prompts_with_the_commonest_response": most}
+    return Verdict(problems, numbers, rows[rows["prompts"] > MOST_ALIKE * prompts])
+
+
+def token_counts_are_plausible(place: tuple[Warehouse, Partition]) -> Verdict:
+    """The LLM's counts of tokens fit its texts: prices and speeds are computed from them."""
+    warehouse, partition = place
+    limit = warehouse.pool.sampling.max_tokens
+    with warehouse.connect() as connection:
+        prompt_tokens, most, tokens, characters = connection.execute(
+            "SELECT coalesce(mean(prompt_tokens), 0), coalesce(max(completion_tokens), 0),"
+            f" coalesce(sum(completion_tokens), 0), coalesce(sum(length(response)), 0) FROM ({_ANSWERED})",
+            [partition.key],
+        ).fetchall()[0]
+    low, high = CHARACTERS_PER_TOKEN
+    rate = characters / tokens if tokens else None
+    problems = []
+    if most > limit:
+        problems.append(f"{partition.key} counts {most} tokens in a response, more than sampling.max_tokens {limit}")
+    if characters and (rate is None or not low <= rate <= high):
+        counted = "no tokens" if rate is None else f"{rate:.2g} characters to a token"
+        problems.append(f"{partition.key} counts {counted} in its responses; give its cost as a number, not as a price")
+    if characters and not prompt_tokens:
+        problems.append(f"{partition.key} counts no tokens in its prompts; give its cost as a number, not as a price")
+    return Verdict(problems, {"characters_per_token": rate, "most_tokens": most, "mean_prompt_tokens": prompt_tokens})
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
@@ -98,46 +237,29 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             warehouse = Warehouse(step.pool)
             with step.staging(key) as staging:
                 kept = kept_responses(warehouse, step.partition(key), every)
-                truncated = sample_into(staging, every, key, step.pool, advance, kept)
-            step.report(key, **_summary(warehouse, step.partition(key)), prompts_truncated=truncated)
-
-    @stage_check(pool, "generations")
-    def every_prompt_has_n_samples(warehouse: Warehouse, partition: Partition) -> Verdict:
-        """Every prompt has samples 0 to n - 1, once each; of those that failed no more than sampling.max_failed."""
-        sampling = pool.sampling
-        with warehouse.connect() as connection:
-            counts = connection.execute(
-                "SELECT prompt_id, count(g.sample) AS samples, count(DISTINCT g.sample) AS distinct_samples,"
-                " coalesce(max(g.sample), -1) AS last FROM prompts"
-                " LEFT JOIN (SELECT * FROM generations WHERE llm = $1) g USING (prompt_id)"
-                " GROUP BY prompt_id HAVING coalesce(any_value(g.error), '') = ''"
-                " AND (samples <> $2 OR distinct_samples <> $2 OR last <> $2 - 1)",
-                [partition.key, sampling.n],
-            ).fetchall()
-            errors = connection.execute(
-                "SELECT error, count(*) AS prompts FROM generations WHERE llm = $1 AND error IS NOT NULL"
-                " GROUP BY error ORDER BY prompts DESC, error",
-                [partition.key],
-            ).fetchall()
-            prompts = connection.execute("SELECT count(*) FROM prompts").fetchall()[0][0]
-        problems = [f"prompt {prompt_id} has {samples} samples, not {sampling.n}" for prompt_id, samples, *_ in counts]
-        failed = sum(count for _, count in errors)
-        if failed > sampling.max_failed * prompts:
-            examples = "; ".join(f"{count} of them: {error}" for error, count in errors[:3])
-            problems.append(
-                f"{failed} of {prompts} prompts failed, more than sampling.max_failed {sampling.max_failed:g} allows "
-                f"({examples}); running again samples these alone"
+                work = sample_into(staging, every, key, step.pool, advance, kept)
+            step.report(
+                key,
+                **_summary(warehouse, step.partition(key)),
+                prompts_truncated=work.truncated,
+                tokens_per_second=work.tokens / work.seconds if work.tokens else None,
             )
-        numbers: dict[str, Any] = {
-            "samples_per_prompt": sampling.n,
-            "prompts_not_whole": len(counts),
-            "prompts_failed": failed,
-        }
-        if errors:
-            numbers["errors"] = table(pd.DataFrame(errors, columns=["error", "prompts"]))
-        return problems, numbers
 
-    return [generations, every_prompt_has_n_samples]
+    return [
+        generations,
+        stage_checks(
+            pool,
+            "generations",
+            lambda *place: place,
+            blocking=[every_prompt_has_n_samples],
+            warnings=[
+                responses_are_not_empty,
+                responses_are_not_cut,
+                responses_depend_on_the_prompt,
+                token_counts_are_plausible,
+            ],
+        ),
+    ]
 
 
 def _summary(warehouse: Warehouse, partition: Partition) -> dict[str, float | int | None]:

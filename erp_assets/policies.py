@@ -37,7 +37,6 @@ def beliefs_of(
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
-    llms = list(pool.llms)
 
     @stage(pool, group="models", kinds={"scipy"})
     def zooter(
@@ -49,6 +48,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         vectors = prompt_embeddings.read()
         made = {}
         for key in step.keys:
+            llms = step.llms(key)
             prompt_ids, rewards = rewarded(expected_rewards, step.llm_keys(key), train_ids)
             network = Zooter().fit(embedding_matrix(vectors, prompt_ids), rewards)
             made[key] = pa.table(
@@ -86,6 +86,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         test = seen(test_ids)
         made = {}
         for key in step.keys:
+            llms = step.llms(key)
             rewarded_ids, rewards = rewarded(expected_rewards, step.llm_keys(key), train_ids)
             network = zooter.read(key)
             weights = np.array(network["weights"].to_pylist())

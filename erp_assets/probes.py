@@ -1,22 +1,151 @@
 """Linear probes from a prompt's embedding to the expected reward.
 
-What belongs here: the probes and predicted_rewards assets. What to keep out: the ridge regression
+What belongs here: the probes and predicted_rewards assets, and their checks. What to keep out: the ridge regression
 itself (`erp.probes`).
 """
 
+from typing import Any, NamedTuple
+
 import dagster as dg
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+from scipy import stats
 
 import erp
 from erp_assets.matrices import embedding_matrix, is_split, matrix, nullable
-from erp_assets.stage import Step, stage
+from erp_assets.stage import Step, Verdict, stage, stage_checks
+from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
-from erp_resources.warehouse import Partitions
+from erp_resources.warehouse import Partitions, Warehouse
+
+# ---- checks
+
+FARTHEST = 2.0
+"""How far beyond the range of the train prompts' expected rewards, in ranges, a prediction may lie.
+
+A ridge probe of sound embeddings hardly leaves the range; one whose coefficients exploded does for any new prompt.
+"""
+
+ALPHA = 0.05
+
+SMALL = 0.2
+"""Of the standard deviation of rewards, what is called a small effect: a penalty shrinks every category a little."""
 
 
-def build(pool: Pool) -> list[dg.AssetsDefinition]:
-    """The assets of this module for one pool."""
+class Probed(NamedTuple):
+    """What the checks of a probe look at: its row, and expected and predicted rewards of prompts with a category."""
+
+    key: str
+    probe: dict[str, Any]
+    frame: pd.DataFrame
+    """prompt_id, category, split, actual (nan where the prompt failed) and predicted."""
+
+    @classmethod
+    def load(cls, warehouse: Warehouse, partition: Partition) -> "Probed":
+        """Read the probe, and predict every prompt with it."""
+        probe = warehouse.read(partition).to_pylist()[0]
+        prompts = warehouse.read(Partition("prompts", ""))
+        embeddings = embedding_matrix(warehouse.read(Partition("prompt_embeddings", "")), prompts["prompt_id"])
+        actual = Partitions(warehouse, [Partition("expected_rewards", partition.key)])
+        frame = prompts.select(["prompt_id", "category", "split"]).to_pandas()
+        frame["actual"] = matrix(actual, [partition.key], "mean", prompts["prompt_id"])[:, 0]
+        frame["predicted"] = embeddings @ np.array(probe["coefficients"]) + probe["intercept"]
+        return cls(partition.key, probe, frame)
+
+    def known(self, split: str) -> pd.DataFrame:
+        """The prompts of a split that have an expected reward."""
+        return self.frame[(self.frame["split"] == split) & self.frame["actual"].notna()]
+
+
+def probes_are_finite(probed: Probed) -> Verdict:
+    """All coefficients and the intercept are finite."""
+    weights = np.array([*probed.probe["coefficients"], probed.probe["intercept"]], dtype=np.float64)
+    bad = int((~np.isfinite(weights)).sum())
+    problems = [f"{bad} of {len(weights)} coefficients of {probed.key} are not finite"] if bad else []
+    return Verdict(problems, {"norm": float(np.linalg.norm(weights[:-1])), "not_finite": bad})
+
+
+def predictions_stay_in_range(probed: Probed) -> Verdict:
+    """No prediction lies further beyond the range of the train prompts' rewards than twice that range.
+
+    That is where coefficients that exploded show, whatever the scale of rewards and embeddings.
+    """
+    train = probed.known("train")["actual"]
+    low, high = train.min(), train.max()
+    span = high - low
+    if not span > 0:
+        return Verdict([])
+    beyond = np.maximum(low - probed.frame["predicted"], probed.frame["predicted"] - high) / span
+    far = probed.frame[beyond > FARTHEST].assign(ranges_beyond=beyond[beyond > FARTHEST])
+    norm = float(np.linalg.norm(probed.probe["coefficients"]))
+    problems = []
+    if len(far):
+        problems.append(
+            f"{len(far)} predictions of {probed.key} lie more than {FARTHEST:g} ranges beyond any reward it was "
+            f"trained on (norm of its coefficients: {norm:.3g}); raise probe.beta or let it be auto"
+        )
+    numbers = {"norm": norm, "farthest_in_ranges": float(beyond.max())}
+    return Verdict(problems, numbers, far[["prompt_id", "category", "predicted", "ranges_beyond"]])
+
+
+def probes_beat_the_category(probed: Probed) -> Verdict:
+    """The R2 on the test prompts is above 0, and above that of the train mean of each prompt's category."""
+    train, test = probed.known("train"), probed.known("test")
+    if not len(train) or not len(test):
+        return Verdict([])
+    of_category = test["category"].map(train.groupby("category")["actual"].mean()).fillna(train["actual"].mean())
+    own, theirs = (float(erp.r2(test["actual"], predicted)) for predicted in (test["predicted"], of_category))
+    if np.isnan(own):
+        return Verdict([])
+    problems = []
+    if own < 0:
+        problems.append(
+            f"the R2 of {probed.key} is {own:.2f} on the test prompts, worse than one number for all; let probe.beta "
+            "be auto, or give more train prompts"
+        )
+    elif own < theirs:
+        problems.append(
+            f"the R2 of {probed.key} is {own:.2f} on the test prompts, and {theirs:.2f} of the mean of each category: "
+            "the embedding tells less than the category"
+        )
+    return Verdict(problems, {"r2": own, "r2_of_category_means": theirs})
+
+
+def probes_are_unbiased_in_every_category(probed: Probed) -> Verdict:
+    """In no category do test prompts earn more or less than predicted, by more than chance and a small effect.
+
+    Student's t on the residuals, with the noise of training on as many prompts of the category; Bonferroni's
+    correction over the categories at 5 %.
+    """
+    test, train = probed.known("test"), probed.known("train")
+    residuals = (test["actual"] - test["predicted"]).groupby(test["category"])
+    found = residuals.agg(["mean", "std", "size"]).reset_index()
+    trained = found["category"].map(train["category"].value_counts()).fillna(0)
+    found = found[(found["size"] > 1) & (trained > 0) & (found["std"] > 0)]
+    if not len(found):
+        return Verdict([])
+    error = found["std"] * np.sqrt(1 / found["size"] + 1 / trained[found.index])
+    reach = error * stats.t.ppf(1 - ALPHA / 2 / len(found), found["size"] - 1)
+    rows = pd.DataFrame(
+        {
+            "category": found["category"],
+            "bias": found["mean"],
+            "low": found["mean"] - reach,
+            "high": found["mean"] + reach,
+            "prompts": found["size"],
+        }
+    )
+    biased = rows[((rows["low"] > 0) | (rows["high"] < 0)) & (rows["bias"].abs() > SMALL * test["actual"].std())]
+    problems = [
+        f"{probed.key} earns {row.bias:+.3g} [{row.low:+.3g}, {row.high:+.3g}] more than predicted on {row.category}"
+        for row in biased.itertuples()
+    ]
+    return Verdict(problems, {"largest_bias": float(rows["bias"].abs().max())}, biased)
+
+
+def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The assets and checks of this module for one pool."""
 
     @stage(pool, group="models", kinds={"scikitlearn"})
     def probes(
@@ -79,4 +208,14 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             for i, key in enumerate(step.keys)
         }
 
-    return [probes, predicted_rewards]
+    return [
+        probes,
+        stage_checks(
+            pool,
+            "probes",
+            Probed.load,
+            blocking=[probes_are_finite],
+            warnings=[predictions_stay_in_range, probes_beat_the_category, probes_are_unbiased_in_every_category],
+        ),
+        predicted_rewards,
+    ]

@@ -5,13 +5,16 @@ train/test split. What to keep out: sources of prompts and embedders (`erp_resou
 """
 
 import hashlib
+from typing import NamedTuple
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from erp_assets.stage import Step, Verdict, stage, stage_check
+from erp_assets.stage import Step, Verdict, stage, stage_checks
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, Split
 from erp_resources.settings import UserError
@@ -36,6 +39,174 @@ def split_of(categories: pd.Series, split: Split) -> pd.Series:
         shuffled = random.permutation(index.to_numpy())
         result.loc[shuffled[: round(len(shuffled) * split.test_fraction)]] = "test"
     return result
+
+
+# ---- checks
+
+FEWEST_PROMPTS = 10
+"""Of a category in either split: an R2 or a win rate of fewer is noise."""
+
+MOST_TRUNCATED = 0.05
+"""The share of prompts whose end the embedder may miss: what routing depends on often stands there."""
+
+
+class Corpus(NamedTuple):
+    """What the checks of prompts look at: the table, and which prompts are longer than the embedder's window.
+
+    `too_long` is why that cannot be told, where it cannot.
+    """
+
+    frame: pd.DataFrame
+    too_long: NDArray[np.bool_] | str
+
+    @classmethod
+    def load(cls, warehouse: Warehouse, partition: Partition) -> "Corpus":
+        """Read the prompts, and count them by the embedder's tokenizer."""
+        frame = warehouse.read(partition).to_pandas()
+        pool = warehouse.pool
+        try:
+            return cls(frame, pool.embedder.too_long(pool.root, frame["embed_text"].tolist()))
+        except UserError as error:
+            return cls(frame, str(error))
+
+
+def no_duplicate_prompts(corpus: Corpus) -> Verdict:
+    """No prompt stands twice, so that none is in train and test, and none is empty."""
+    table = corpus.frame
+    repeated = table[table["prompt"].str.strip().duplicated(keep=False)]
+    empty = table[table["prompt"].str.strip() == ""]
+    problems = [f"twice: {shortened(prompt)!r}" for prompt in repeated["prompt"].unique()]
+    problems += [f"empty: prompt {prompt_id}" for prompt_id in empty["prompt_id"]]
+    numbers = {"prompts": len(table), "repeated": len(repeated), "empty": len(empty)}
+    return Verdict(problems, numbers, pd.concat([repeated, empty])[["prompt_id", "category", "split"]])
+
+
+def categories_are_filled(corpus: Corpus) -> Verdict:
+    """Every category has at least 10 prompts in train and in test."""
+    splits = pd.Categorical(corpus.frame["split"], ["train", "test"])
+    counts = pd.crosstab(corpus.frame["category"], splits, dropna=False).reset_index()
+    found = counts[(counts[["train", "test"]] < FEWEST_PROMPTS).any(axis=1)]
+    problems = [
+        f"category {row.category} has {row.train} train and {row.test} test prompts; with fewer than {FEWEST_PROMPTS} "
+        "its numbers are noise: add prompts or join it with another"
+        for row in found.itertuples()
+    ]
+    return Verdict(problems, {"categories": len(counts), "smallest": int(counts[["train", "test"]].min().min())}, found)
+
+
+def no_test_prompt_is_a_train_prompt(corpus: Corpus) -> Verdict:
+    """No test prompt says the same as a train prompt: the same words, whatever their case, spaces and punctuation.
+
+    The same goes for what the embedder reads of them. A leak flatters every probe.
+    """
+    frame = corpus.frame
+    found = []
+    for column in ("prompt", "embed_text"):
+        said = frame[column].str.casefold().str.findall(r"\w+").str.join(" ")
+        pairs = frame.assign(said=said)[["prompt_id", "split", "said"]]
+        train, test = (pairs[pairs["split"] == name].drop(columns="split") for name in ("train", "test"))
+        both = test.merge(train.drop_duplicates("said"), on="said", suffixes=("", "_train"))
+        found.append(both.assign(column=column)[["prompt_id", "prompt_id_train", "column", "said"]])
+    leaked = pd.concat(found).drop_duplicates("prompt_id")
+    tested = int((frame["split"] == "test").sum())
+    problems = []
+    if len(leaked):
+        problems.append(
+            f"{len(leaked)} of {tested} test prompts say the same as a train prompt; remove them from the source, "
+            "since they flatter every probe"
+        )
+    return Verdict(problems, {"leaked": len(leaked)}, leaked.assign(said=leaked["said"].map(shortened)))
+
+
+def prompts_fit_the_embedder(corpus: Corpus) -> Verdict:
+    """At most 5 % of the prompts are longer than what the embedder reads."""
+    if isinstance(corpus.too_long, str):
+        return Verdict([f"cannot be told: {corpus.too_long}"])
+    return _truncation(corpus.frame, corpus.too_long)
+
+
+class Embeddings(NamedTuple):
+    """What the checks of embeddings look at: prompts, the table, and its vectors as one array where they are alike."""
+
+    prompts: pd.DataFrame
+    table: pa.Table
+    vectors: NDArray[np.float32] | None
+
+    @classmethod
+    def load(cls, warehouse: Warehouse, partition: Partition) -> "Embeddings":
+        """Read prompts and embeddings."""
+        return cls.of(warehouse.read(Partition("prompts", "")).to_pandas(), warehouse.read(partition))
+
+    @classmethod
+    def of(cls, prompts: pd.DataFrame, table: pa.Table) -> "Embeddings":
+        """From the two tables."""
+        lengths = pc.unique(pc.list_value_length(table["embedding"]))
+        flat = table["embedding"].combine_chunks().flatten().to_numpy()
+        return cls(prompts, table, flat.reshape(table.num_rows, -1) if len(lengths) == 1 else None)
+
+
+def embeddings_are_whole(loaded: Embeddings) -> Verdict:
+    """One finite vector per prompt, all of one length."""
+    table = loaded.table
+    lengths = pc.unique(pc.list_value_length(table["embedding"])).to_pylist()
+    problems = []
+    if table["prompt_id"].to_pylist() != loaded.prompts["prompt_id"].tolist():
+        problems.append(f"{table.num_rows} embeddings do not match the {len(loaded.prompts)} prompts")
+    numbers = {"rows": table.num_rows, "dimension": lengths[0] if lengths else 0}
+    if loaded.vectors is None:
+        return Verdict([*problems, f"vectors have different lengths: {lengths}"], numbers)
+    not_finite = ~np.isfinite(loaded.vectors).all(axis=1)
+    if not_finite.any():
+        problems.append(f"{not_finite.sum()} vectors are not finite")
+    rows = table.filter(pa.array(not_finite)).select(["prompt_id"]).to_pandas()
+    return Verdict(problems, {**numbers, "not_finite": int(not_finite.sum())}, rows)
+
+
+def different_prompts_have_different_embeddings(loaded: Embeddings) -> Verdict:
+    """No two different texts have the same embedding.
+
+    They do where a prefix that all prompts share, of examples or instructions, fills the embedder's window.
+    """
+    if loaded.vectors is None or len(loaded.vectors) != len(loaded.prompts):
+        return Verdict([])  # embeddings_are_whole tells
+    rows = np.ascontiguousarray(loaded.vectors)
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    frame = loaded.prompts.assign(vector=np.unique(keys, return_inverse=True)[1])
+    texts = frame.drop_duplicates(["vector", "embed_text"]).groupby("vector")["embed_text"].agg(["size", "first"])
+    shared = texts[texts["size"] > 1].sort_values("size", ascending=False)
+    problems = []
+    if len(shared):
+        problems.append(
+            f"{shared['size'].sum()} different texts share {len(shared)} embeddings, and can only be routed alike; "
+            "embed the part in which they differ (the prompts' embed_text), or use an embedder with a longer window"
+        )
+    found = pd.DataFrame({"texts": shared["size"], "for example": shared["first"].map(shortened)})
+    return Verdict(problems, {"texts_sharing_an_embedding": int(shared["size"].sum())}, found)
+
+
+def few_embeddings_are_truncated(loaded: Embeddings) -> Verdict:
+    """Of at most 5 % of the prompts the embedder read only the beginning."""
+    return _truncation(loaded.prompts, loaded.table["truncated"].to_numpy())
+
+
+def _truncation(prompts: pd.DataFrame, truncated: NDArray[np.bool_]) -> Verdict:
+    share = float(truncated.mean())
+    problems = []
+    if share > MOST_TRUNCATED:
+        problems.append(
+            f"the embedder reads only the beginning of {truncated.sum()} of {len(truncated)} prompts ({share:.0%}); "
+            "use one with a longer window, or shorten the prompts' embed_text"
+        )
+    rows = prompts[truncated] if len(truncated) == len(prompts) else prompts.head(0)
+    shown = pd.DataFrame({"prompt_id": rows["prompt_id"], "characters": rows["embed_text"].str.len()})
+    numbers = {"truncated": int(truncated.sum()), "share_truncated": share}
+    return Verdict(problems, numbers, shown.sort_values("characters", ascending=False))
+
+
+def shortened(text: str, letters: int = 80) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= letters else line[: letters - 3] + "..."
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
@@ -63,16 +234,6 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         )
         return table.append_column("split", pa.array(splits, type=pa.string())).select(SCHEMAS["prompts"].names)
 
-    @stage_check(pool, "prompts")
-    def no_duplicate_prompts(warehouse: Warehouse, partition: Partition) -> Verdict:
-        """No prompt stands twice, so that none is in train and test, and none is empty."""
-        table = warehouse.read(partition).to_pandas()
-        repeated = table[table["prompt"].str.strip().duplicated(keep=False)]
-        empty = table[table["prompt"].str.strip() == ""]
-        problems = [f"twice: {prompt!r}" for prompt in repeated["prompt"].unique()]
-        problems += [f"empty: prompt {prompt_id}" for prompt_id in empty["prompt_id"]]
-        return problems, {"prompts": len(table), "repeated": len(repeated), "empty": len(empty)}
-
     @stage(pool, group="data", kinds={"pytorch"})
     def prompt_embeddings(step: Step, prompts: Partitions) -> pa.Table:
         """The embedding of every prompt's `embed_text`, in the order of the prompts."""
@@ -81,26 +242,32 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         embedded = step.pool.embedder.load(step.pool.root).embed(table["embed_text"].to_pylist())
         advance(table.num_rows)
         n, dimension = embedded.embeddings.shape
-        step.report("", dimension=dimension, truncated=embedded.truncated)
+        step.report("", dimension=dimension, truncated=int(embedded.truncated.sum()))
         flat = pa.array(embedded.embeddings.ravel(), type=pa.float32())
         offsets = pa.array(np.arange(n + 1, dtype=np.int32) * dimension)
-        return pa.table({"prompt_id": table["prompt_id"], "embedding": pa.ListArray.from_arrays(offsets, flat)})
+        return pa.table(
+            {
+                "prompt_id": table["prompt_id"],
+                "embedding": pa.ListArray.from_arrays(offsets, flat),
+                "truncated": pa.array(embedded.truncated),
+            }
+        )
 
-    @stage_check(pool, "prompt_embeddings")
-    def embeddings_are_whole(warehouse: Warehouse, partition: Partition) -> Verdict:
-        """One finite vector per prompt, all of one length."""
-        prompt_ids = warehouse.read(Partition("prompts", ""))["prompt_id"]
-        table = warehouse.read(partition)
-        vectors = table["embedding"].to_pandas()
-        lengths = vectors.map(len).unique().tolist()
-        not_finite = int((~vectors.map(lambda vector: np.isfinite(vector).all())).sum())
-        problems = []
-        if table["prompt_id"] != prompt_ids:
-            problems.append(f"{table.num_rows} embeddings do not match the {len(prompt_ids)} prompts")
-        if len(lengths) > 1:
-            problems.append(f"vectors have different lengths: {lengths}")
-        if not_finite:
-            problems.append(f"{not_finite} vectors are not finite")
-        return problems, {"rows": table.num_rows, "dimension": lengths[0] if lengths else 0, "not_finite": not_finite}
-
-    return [prompts, no_duplicate_prompts, prompt_embeddings, embeddings_are_whole]
+    return [
+        prompts,
+        stage_checks(
+            pool,
+            "prompts",
+            Corpus.load,
+            blocking=[no_duplicate_prompts],
+            warnings=[categories_are_filled, no_test_prompt_is_a_train_prompt, prompts_fit_the_embedder],
+        ),
+        prompt_embeddings,
+        stage_checks(
+            pool,
+            "prompt_embeddings",
+            Embeddings.load,
+            blocking=[embeddings_are_whole],
+            warnings=[different_prompts_have_different_embeddings, few_embeddings_are_truncated],
+        ),
+    ]

@@ -148,7 +148,7 @@ def proposition_words(bound: pd.DataFrame) -> str:
     return said
 
 
-def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]]) -> str:
+def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]], left_out: list[str]) -> str:
     """The whole page; it needs no network to be opened."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
@@ -158,6 +158,7 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]]) -> s
         counts=prompts["split"].value_counts().to_dict(),
         categories=prompts["category"].value_counts().sort_index().to_dict(),
         sections=sections,
+        left_out=left_out,
         summaries=SUMMARIES,
         policies=figures.POLICIES,
         plotly_js=plotly.offline.get_plotlyjs(),
@@ -167,7 +168,6 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]]) -> s
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The asset of this module for one pool."""
-    llms = list(pool.llms)
 
     @stage(pool, group="evaluation", kinds={"plotly"})
     def report(
@@ -180,15 +180,17 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         """One self-contained HTML page with every table and figure, and what they say in words."""
         every = prompts.read()
         sections = []
-        for name in step.pool.reward_models:
+        for name in step.seen("").reward_models:
+            llms = step.llms(name)
             keys = step.llm_keys(name)
             test, actual = rewarded_test(every, expected_rewards, keys)
             predicted = matrix(predicted_rewards, keys, "predicted", test["prompt_id"])
             frames = {table: partitions.read(name).to_pandas() for table, partitions in tables.items()}
             sections.append(section(name, llms, frames, test["category"].to_pylist(), predicted, actual))
-        html = page(step.pool, every.to_pandas(), sections)
-        first = next(iter(pool.reward_models))
-        png = figures.frontier_png(*frontier_parts(tables["frontiers"].read(first).to_pandas(), llms))
+        html = page(step.pool, every.to_pandas(), sections, step.left_out(""))
+        first = sections[0]["name"]
+        frontier = tables["frontiers"].read(first).to_pandas()
+        png = figures.frontier_png(*frontier_parts(frontier, step.llms(first)))
         said = "\n".join(f"- **{one['name']}**: {' '.join(one['findings'])}" for one in sections)
         step.report("", findings=dg.MetadataValue.md(said), figure=picture(png, f"frontiers of {first}"))
 

@@ -4,16 +4,21 @@ What belongs here: the rewards and expected_rewards assets, the scoring of ident
 once, and the checks. What to keep out: how a reward model is run (`erp_resources.reward_models`).
 """
 
+import math
+from typing import Any, NamedTuple
+
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from erp import expected_rewards as mean_rewards
+from erp import noise_ceiling
 from erp_assets.matrices import nullable
 from erp_assets.progress import Advance
-from erp_assets.stage import Step, Verdict, released, stage, stage_check
+from erp_assets.stage import Step, Verdict, released, stage, stage_checks
 from erp_resources.lineage import LLM, REWARD_MODEL, Partition
 from erp_resources.pool import Pool
 from erp_resources.reward_models import RewardModel
@@ -63,6 +68,118 @@ def score_into(
     return 1 - scored / responses if responses else 0.0
 
 
+# ---- checks
+
+SAME = 0.99
+"""The share of rewards with one value from which on a reward model is constant, but for exceptions."""
+
+FAR = 10.0
+"""Robust standard deviations (1.4826 times the median distance from the median) that no sound reward is away."""
+
+MOST_FAR = 0.001
+"""The share of rewards up to which being that far away is strange rather than the shape of their distribution."""
+
+R2_WANTED = 0.5
+"""The paper's probes reach an R2 of .3 to .7: noise that bars any probe from .5 hides most of the signal."""
+
+
+class Scored(NamedTuple):
+    """What the checks of rewards look at: an LLM's rewards, and how many responses it gave."""
+
+    key: str
+    table: pa.Table
+    responses: int
+
+    @classmethod
+    def load(cls, warehouse: Warehouse, partition: Partition) -> "Scored":
+        """Read the rewards, and count the responses."""
+        with warehouse.open(Partition("generations", partition.key.split("|")[0])) as file:
+            responses = file.read(columns=["error"])["error"].null_count
+        return cls(partition.key, warehouse.read(partition), responses)
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """The finite rewards."""
+        values: NDArray[np.float64] = self.table["reward"].to_numpy().astype(np.float64)
+        return values[np.isfinite(values)]
+
+
+def rewards_are_finite_and_complete(scored: Scored) -> Verdict:
+    """Every response has one finite reward."""
+    table = scored.table
+    finite = np.isfinite(table["reward"].to_numpy())
+    rows = table.filter(pa.array(~finite)).select(["prompt_id", "sample"]).to_pandas()
+    problems = [f"prompt {row.prompt_id}, sample {row.sample}: reward is not finite" for row in rows[:10].itertuples()]
+    if table.num_rows != scored.responses:
+        problems.append(f"{table.num_rows} rewards for {scored.responses} responses")
+    return Verdict(problems, {"rewards": table.num_rows, "not_finite": int((~finite).sum())}, rows)
+
+
+def rewards_differ(scored: Scored) -> Verdict:
+    """Not 99 % of the rewards are the same: there is something that a probe could learn."""
+    values, counts = np.unique(scored.rewards, return_counts=True)
+    if not len(values):
+        return Verdict([])
+    most = int(counts.argmax())
+    share = float(counts[most] / counts.sum())
+    problems = []
+    if share >= SAME and counts.sum() > 1:
+        problems.append(
+            f"{share:.1%} of the rewards of {scored.key} are {values[most]:g}: nothing is to be learned from them; "
+            "see the reward model's input and the prompts' answers"
+        )
+    rows = pd.DataFrame({"reward": values, "responses": counts}).sort_values("responses", ascending=False)
+    return Verdict(problems, {"share_of_the_commonest_reward": share}, rows if problems else None)
+
+
+def rewards_are_in_range(scored: Scored) -> Verdict:
+    """No reward is ten robust standard deviations away from the median, where few are that far.
+
+    One such can decide a mean. Rewards of which half are the same have no such deviation, and pass.
+    """
+    rewards = scored.table["reward"].to_numpy().astype(np.float64)
+    median = np.nanmedian(rewards) if np.isfinite(rewards).any() else np.nan
+    deviation = 1.4826 * float(np.nanmedian(np.abs(rewards - median)))
+    if not deviation > 0:
+        return Verdict([], {"outliers": 0})
+    away = np.abs(rewards - median) / deviation
+    far = away > FAR
+    problems = []
+    if far.any() and far.mean() <= MOST_FAR:
+        problems.append(
+            f"{far.sum()} of {len(rewards)} rewards of {scored.key} are more than {FAR:g} robust standard deviations "
+            f"from the median {median:.3g}; look at these responses"
+        )
+    rows = scored.table.filter(pa.array(far)).select(["prompt_id", "sample", "reward"]).to_pandas()
+    rows["deviations"] = away[far]
+    return Verdict(problems, {"outliers": int(far.sum())}, rows.sort_values("deviations", ascending=False))
+
+
+def samples_are_enough(scored: Scored) -> Verdict:
+    """The noise of the samples leaves room for an R2 of 0.5: the noise ceiling is at least that.
+
+    The ceiling with K samples is 1 - (noise / K) / variance of the means. The variance of the true expected rewards,
+    what it is without noise, does not depend on K, so that the K that a ceiling takes follows.
+    """
+    prompts, index = np.unique(scored.table["prompt_id"].to_numpy(), return_inverse=True)
+    rewards = scored.table["reward"].to_numpy().astype(np.float64)
+    if not len(prompts) or not np.isfinite(rewards).all():
+        return Verdict([])
+    mean, variance, count = mean_rewards(index, rewards, len(prompts))
+    ceiling = noise_ceiling(mean, variance, count)
+    if np.isnan(ceiling):
+        return Verdict([])  # one sample each, or constant: nothing can be told
+    noise, signal = float(variance.mean()), float(np.var(mean) - (variance / count).mean())
+    numbers: dict[str, Any] = {"noise_ceiling": ceiling, "samples": float(count.mean())}
+    if ceiling >= R2_WANTED:
+        return Verdict([], numbers)
+    said = f"with {count.mean():.3g} samples to a prompt no probe of {scored.key} can have an R2 above {ceiling:.2f}"
+    if signal <= 0:
+        return Verdict([f"{said}: its rewards differ between prompts no more than between samples"], numbers)
+    needed = math.ceil(noise / signal * R2_WANTED / (1 - R2_WANTED))
+    return Verdict([f"{said}; for {R2_WANTED:g} it takes {needed} (sampling.n)"], {**numbers, "samples_needed": needed})
+
+
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
@@ -87,24 +204,6 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
                         share_of_responses_scored_before=saved,
                         inputs_truncated=getattr(model, "truncated", 0) - before,
                     )
-
-    @stage_check(pool, "rewards")
-    def rewards_are_finite_and_complete(warehouse: Warehouse, partition: Partition) -> Verdict:
-        """Every response has one finite reward."""
-        table = warehouse.read(partition)
-        with warehouse.open(Partition("generations", partition.key.split("|")[0])) as file:
-            responses = file.read(columns=["error"])["error"].null_count
-        finite = np.isfinite(table["reward"].to_numpy())
-        problems = [
-            f"prompt {prompt_id}, sample {sample}: reward is not finite"
-            for prompt_id, sample in table.filter(pa.array(~finite))
-            .select(["prompt_id", "sample"])
-            .to_pandas()
-            .values[:10]
-        ]
-        if table.num_rows != responses:
-            problems.append(f"{table.num_rows} rewards for {responses} responses")
-        return problems, {"rewards": table.num_rows, "not_finite": int((~finite).sum())}
 
     @stage(pool, group="data", kinds={"numpy"})
     def expected_rewards(step: Step, prompts: Partitions, rewards: Partitions) -> dict[str, pa.Table]:
@@ -135,4 +234,14 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             )
         return made
 
-    return [rewards, rewards_are_finite_and_complete, expected_rewards]
+    return [
+        rewards,
+        stage_checks(
+            pool,
+            "rewards",
+            Scored.load,
+            blocking=[rewards_are_finite_and_complete],
+            warnings=[rewards_differ, rewards_are_in_range, samples_are_enough],
+        ),
+        expected_rewards,
+    ]

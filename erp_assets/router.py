@@ -28,17 +28,17 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     ) -> dict[str, Value]:
         """The router as a bundle on disk: probes, costs and embedder; `erp route` and `erp.Router.load` read it."""
         every = prompts.read()
-        costs = costs_per_response(pool, generations)
         train_ids = every["prompt_id"].filter(pa.array(is_split(every, "train")))
         made: dict[str, Value] = {}
         for key in step.keys:
+            llms, costs = step.llms(key), costs_per_response(step.seen(key), generations)
             prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), train_ids)
             predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", prompt_ids)
             stored = [probes.read(probe).to_pylist()[0] for probe in step.llm_keys(key)]
             bundle = erp.Router(
                 pool=step.pool.name,
                 reward_model=key,
-                llms=tuple(pool.llms),
+                llms=tuple(llms),
                 coefficients=np.array([probe["coefficients"] for probe in stored]),
                 intercepts=np.array([probe["intercept"] for probe in stored]),
                 costs=costs,
@@ -46,7 +46,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 embedder=step.pool.embedder.model_dump(mode="json"),
             )
             made[key] = bundle.save
-            step.report(key, llms=len(pool.llms), dimensions=bundle.dimensions)
+            step.report(key, llms=len(llms), dimensions=bundle.dimensions)
         return made
 
     return [router]

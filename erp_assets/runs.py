@@ -1,36 +1,29 @@
 """What `erp run` does: find what is missing or stale, and materialise it in as few runs as make sense.
 
-What belongs here: the state of a pool, the grouping of partitions into Dagster runs, and the lock that
-keeps two commands off one pool. What to keep out: printing (`cli`), and what an asset computes.
+What belongs here: the grouping of partitions into Dagster runs, and these runs in this process. What to keep out:
+the state of a pool (`states`), runs that Dagster starts by itself (`automation`), printing (`cli`).
 """
 
-import datetime
 import itertools
-import json
-import os
-import shlex
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-import filelock
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from erp_assets import states
 from erp_assets.definitions import build_defs
-from erp_assets.partitions import partitions_def
+from erp_assets.partitions import latest_window, partitions_def
+from erp_resources import lineage
 from erp_resources.lineage import (
     EVALUATIONS,
+    REEVALUATIONS,
     STAGES,
     UNPARTITIONED,
     Partition,
+    inputs_of,
     names_in,
     partitions_of,
-    states,
-    upstream_of,
 )
 from erp_resources.pool import Pool, check_entries
 from erp_resources.settings import UserError
@@ -38,8 +31,6 @@ from erp_resources.warehouse import Warehouse
 
 _POOL_TAG = "erp/pool"
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
-_FAILED = AssetCheckExecutionRecordStatus.FAILED
-_PLANNED = AssetCheckExecutionRecordStatus.PLANNED
 _RANGE_TAG = "dagster/asset_partition_range"
 
 _WAVES: tuple[tuple[str, ...], ...] = (
@@ -78,40 +69,13 @@ class Outcome:
 
 
 def pool_states(pool: Pool, instance: dg.DagsterInstance) -> dict[Partition, str]:
-    """The state of every partition: "materialized", "missing", "stale" or "failed".
-
-    The files tell the first three; "failed" is a partition whose last run failed before it was made,
-    or whose blocking check found it wrong. All but the materialised ones are made again by `erp run`.
-    """
-    found = states(pool, Warehouse(pool).stamp)
-    for asset, stage in STAGES.items():
-        key = dg.AssetKey([pool.name, asset])
-        unfinished = {p.key for p, state in found.items() if p.asset == asset and state != "materialized"}
-        for name in _failed_runs(pool, instance, key, stage.dimensions) & unfinished:
-            found[Partition(asset, name)] = "failed"
-    return found | dict.fromkeys(_verdicts(build_defs([pool]), instance, _FAILED) & found.keys(), "failed")
+    """The state of every partition, as `erp_assets.states` says. All but the materialised are made by `erp run`."""
+    return states.pool_states(pool, instance, build_defs([pool]).resolve_asset_graph())
 
 
-def _verdicts(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, verdict: AssetCheckExecutionRecordStatus
-) -> set[Partition]:
-    """The partitions of whose blocking check this is the latest news."""
-    keys = [key for checks in definitions.asset_checks or [] for key in checks.check_keys]
-    return {
-        Partition(info.check_key.asset_key.path[-1], info.partition_key or UNPARTITIONED)
-        for info in instance.event_log_storage.get_asset_check_partition_info(keys)
-        if info.latest_execution_status == verdict
-    }
-
-
-def _failed_runs(pool: Pool, instance: dg.DagsterInstance, key: dg.AssetKey, dimensions: tuple[str, ...]) -> set[str]:
-    partitions = partitions_def(pool, dimensions)
-    if partitions is None:
-        records = instance.get_asset_records([key])
-        run = instance.get_run_by_id(records[0].asset_entry.last_run_id or "") if records else None
-        return {UNPARTITIONED} if run and run.status == dg.DagsterRunStatus.FAILURE else set()
-    statuses = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions) or {}
-    return {name for name, status in statuses.items() if status == AssetPartitionStatus.FAILED}
+def failed_checks(pool: Pool, instance: dg.DagsterInstance) -> list[states.FailedCheck]:
+    """Every check of the pool that found something wrong, warnings included."""
+    return states.failed_checks(pool, instance, build_defs([pool]).resolve_asset_graph())
 
 
 def run_pool(
@@ -142,20 +106,14 @@ def run_pool(
     check_entries(pool)
     wanted = {"llm": set(llms or pool.llms), "reward_model": set(reward_models or pool.reward_models)}
     definitions = build_defs([pool])
+    graph = definitions.resolve_asset_graph()
     outcomes: list[Outcome] = []
-    wrong: set[Partition] = set()
     _tell_instance(pool, instance)
 
-    def current() -> dict[Partition, str]:
-        found = states(pool, Warehouse(pool).stamp)
-        return found | dict.fromkeys(wrong & found.keys(), "failed")
-
     def do(run: Run) -> None:
-        nonlocal wrong
         on_start(run)
         began = time.monotonic()
         error = _materialize(definitions, pool, run, instance)
-        wrong = _verdicts(definitions, instance, _FAILED)
         outcomes.append(Outcome(run, time.monotonic() - began, error))
         on_end(outcomes[-1])
 
@@ -172,36 +130,50 @@ def run_pool(
             )
         ]
 
-    wrong = _verdicts(definitions, instance, _FAILED)
     # A process that was killed between a partition and its check leaves it there, but never checked.
-    unchecked = _verdicts(definitions, instance, _PLANNED)
-    found = current()
+    unchecked = states.unchecked(pool, instance, graph)
+    found = states.pool_states(pool, instance, graph)
     for asset in STAGES:
         there = [p.key for p in partitions_of(pool, asset) if found[p] == "materialized" and p in unchecked]
         for names in rectangles(pool, asset, there):
             do(Run((asset,), names, checks_only=True))
 
     for wave in _WAVES:
-        found = current()
+        found = states.pool_states(pool, instance, graph)
         keys = [todo(asset, found) for asset in wave]
         anew = all(
             found[Partition(asset, key)] == "missing" for asset, names in zip(wave, keys, strict=True) for key in names
         )
         together = anew and all(names == keys[0] for names in keys)
         for assets in [wave] if together else [(asset,) for asset in wave]:
-            found = current()
+            found = states.pool_states(pool, instance, graph)
             ready = [
                 key
                 for key in todo(assets[0], found)
                 if all(
-                    found[up] == "materialized" or up.asset in assets
-                    for asset in assets
-                    for up in upstream_of(pool, Partition(asset, key))
+                    inputs_of(pool, Partition(asset, key), found).are_there(
+                        found, also={Partition(before, key) for before in assets[:place]}
+                    )
+                    for place, asset in enumerate(assets)
                 )
             ]
             for names in rectangles(pool, assets[0], ready):
                 do(Run(assets, names))
     return outcomes
+
+
+def reevaluate(
+    pool: Pool, instance: dg.DagsterInstance, on_start: Callable[[Run], None], on_end: Callable[[Outcome], None]
+) -> tuple[Outcome, str]:
+    """Re-evaluate the pool now, as the latest of its times, which is returned; what that had is replaced."""
+    window = latest_window(pool)
+    run = Run(REEVALUATIONS, (window,))
+    on_start(run)
+    began = time.monotonic()
+    error = _materialize(build_defs([pool]), pool, run, instance)
+    outcome = Outcome(run, time.monotonic() - began, error)
+    on_end(outcome)
+    return outcome, window
 
 
 def rectangles(pool: Pool, asset: str, keys: Sequence[str]) -> list[tuple[str, ...]]:
@@ -298,7 +270,7 @@ def _tell_instance(pool: Pool, instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(dead):
         instance.report_run_failed(run, "The process that did this run was killed.")
     warehouse = Warehouse(pool)
-    stored = states(pool, warehouse.stamp)
+    stored = lineage.states(pool, warehouse.stamp)
     for asset, stage in STAGES.items():
         key = dg.AssetKey([pool.name, asset])
         known = set(instance.get_materialized_partitions(key))
@@ -311,39 +283,3 @@ def _tell_instance(pool: Pool, instance: dg.DagsterInstance) -> None:
                 instance.report_runless_asset_event(
                     dg.AssetMaterialization(key, partition=partition.key or None, description="Found in the warehouse.")
                 )
-
-
-@contextmanager
-def only_one(pool: Pool, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the pool for this process; while another one has it, say who by `on_wait` and wait.
-
-    The operating system gives the lock back when its holder dies, however it dies.
-    """
-    folder = Warehouse(pool).folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
-        holder = folder / ".lock.json"
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            on_wait(_describe_holder(holder.read_text() if holder.exists() else ""))
-            lock.acquire()
-        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        command = shlex.join(["erp", *sys.argv[1:]])
-        holder.write_text(json.dumps({"pid": os.getpid(), "since": now, "command": command}))
-    except OSError as error:
-        raise UserError(f"the warehouse of pool '{pool.name}' cannot be written: {error}") from error
-    try:
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _describe_holder(note: str) -> str:
-    try:
-        holder = json.loads(note)
-        return f"`{holder['command']}` (process {holder['pid']}, since {holder['since']})"
-    except (ValueError, KeyError):
-        return "another `erp run`"

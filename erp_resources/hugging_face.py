@@ -5,6 +5,7 @@ keep out: what a backend asks of its model (a chat template, one output).
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,18 @@ def load_config(model: str, root: Path, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig
 
     return _from_pretrained(AutoConfig.from_pretrained, model, root, trust_remote_code=trust_remote_code)
+
+
+def load_config_file(model: str, root: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a `model:` entry, empty when it has none of this name."""
+    from transformers.utils.hub import cached_file
+
+    folder = model_folder(model, root)
+    if folder is not None:
+        path = folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = cached_file(model, name, _raise_exceptions_for_missing_entries=False)
+    return json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
 
 
 def load_chat_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:

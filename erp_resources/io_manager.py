@@ -29,16 +29,10 @@ class WarehouseIOManager(dg.IOManager):
         """Replace every partition that the asset made."""
         warehouse = self._warehouses[context.asset_key.path[0]]
         for partition, (value, fingerprint) in obj.items():
-            if isinstance(value, pa.Table):
-                warehouse.write(partition, value, fingerprint)
-            else:
-                warehouse.write_files(partition, value, fingerprint)
+            warehouse.put(partition, value, fingerprint)
 
     def load_input(self, context: dg.InputContext) -> Partitions:
-        """The upstream partitions that the step needs, in the pool file's order, read when they are used.
-
-        Raises `UserError` when one of them was never materialised.
-        """
+        """The upstream partitions that the step may need, in the pool file's order, read when they are used."""
         pool, asset = context.asset_key.path
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else [UNPARTITIONED]
         return Partitions(self._warehouses[pool], [Partition(asset, key) for key in keys])

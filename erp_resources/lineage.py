@@ -3,6 +3,9 @@
 What belongs here: the one table of stages, and the fingerprints and states that follow from it. What
 to keep out: how a stage is computed or scheduled (`erp_assets`), and how it is stored (`warehouse`).
 
+The evaluations and the report look at all LLMs at once. They *gather*: an LLM of which something failed is left
+out of them and holds nobody up, while one that is only not made yet is waited for.
+
 A partition's *content* is a hash of every column; its *fingerprint* is a hash of what it was made from:
 its settings in the pool file and the contents of the upstream columns that it reads. A partition is
 stale when the fingerprint that it would get today is not the one that it carries, so a changed entry of
@@ -14,7 +17,7 @@ split samples nothing again, since generations do not read that column.
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,7 +59,8 @@ class Stage:
     version: int = 1
 
 
-LLM, REWARD_MODEL = "llm", "reward_model"
+LLM, REWARD_MODEL, WINDOW = "llm", "reward_model", "window"
+"""The dimensions: the names in the pool file, and the times at which a pool is re-evaluated."""
 
 
 def _costs(pool: Pool) -> Any:
@@ -72,6 +76,7 @@ STAGES: dict[str, Stage] = {
         (),
         {"prompts": ("prompt_id", "embed_text")},
         lambda pool, names: pool.embedder.fingerprint(pool.root),
+        version=2,
     ),
     "generations": Stage(
         (LLM,),
@@ -167,6 +172,27 @@ STAGES: dict[str, Stage] = {
         },
         lambda pool, names: _costs(pool),
     ),
+    "fresh_generations": Stage(
+        (WINDOW,),
+        {"prompts": ("prompt_id", "prompt", "split")},
+        lambda pool, names: [
+            names[WINDOW],
+            {name: llm.fingerprint(pool.root) for name, llm in pool.llms.items()},
+            pool.sampling.fingerprint(),
+            [pool.automation.reevaluate_prompts, pool.automation.reevaluate_n],
+        ],
+    ),
+    "reevaluations": Stage(
+        (WINDOW,),
+        {
+            "prompts": ("prompt_id", "prompt", "answer"),
+            "expected_rewards": (),
+            "probes": ("n_train",),
+            "predicted_rewards": (),
+            "fresh_generations": (),
+        },
+        lambda pool, names: {name: model.fingerprint(pool.root) for name, model in pool.reward_models.items()},
+    ),
 }
 """All assets of a pool, every one after what it is made from."""
 
@@ -174,16 +200,32 @@ STAGES: dict[str, Stage] = {
 EVALUATIONS = tuple(asset for asset, stage in STAGES.items() if stage.dimensions == (REWARD_MODEL,))
 """The assets that look at all LLMs by one reward model."""
 
+REEVALUATIONS = tuple(asset for asset, stage in STAGES.items() if stage.dimensions == (WINDOW,))
+"""The assets of one time: they are made once, and never stale."""
+
+GATHERING = (*EVALUATIONS, "report", *REEVALUATIONS)
+"""The assets that are made from those LLMs and reward models of which everything is there."""
+
+CHAIN = tuple(asset for asset, stage in STAGES.items() if LLM in stage.dimensions)
+"""What is there of an LLM, by one reward model, when it is evaluated."""
+
+LOADS_MODELS = ("prompt_embeddings", "generations", "rewards", *REEVALUATIONS)
+"""The assets that load a model, and may hold a GPU."""
+
 
 def names_in(key: str, dimensions: tuple[str, ...]) -> dict[str, str]:
     """The LLM and the reward model that a partition key names."""
     return dict(zip(dimensions, key.split("|"), strict=True)) if dimensions else {}
 
 
+def _names_of(pool: Pool, dimension: str) -> list[str]:
+    """The values of a dimension, in the order of the pool file, which knows no times."""
+    return {LLM: list(pool.llms), REWARD_MODEL: list(pool.reward_models), WINDOW: []}[dimension]
+
+
 def partitions_of(pool: Pool, asset: str) -> list[Partition]:
-    """All partitions that an asset of this pool has, in the order of the pool file."""
-    values = {LLM: list(pool.llms), REWARD_MODEL: list(pool.reward_models)}
-    combinations = itertools.product(*(values[dimension] for dimension in STAGES[asset].dimensions))
+    """All partitions that the pool file gives an asset, in its order."""
+    combinations = itertools.product(*(_names_of(pool, dimension) for dimension in STAGES[asset].dimensions))
     return [Partition(asset, "|".join(combination)) for combination in combinations]
 
 
@@ -193,22 +235,89 @@ def upstream_of(pool: Pool, partition: Partition) -> list[Partition]:
     names = names_in(partition.key, stage.dimensions)
     found = []
     for asset in stage.upstream:
-        dimensions = STAGES[asset].dimensions
-        for candidate in partitions_of(pool, asset):
-            theirs = names_in(candidate.key, dimensions)
-            if all(names.get(dimension, name) == name for dimension, name in theirs.items()):
-                found.append(candidate)
+        choices = (
+            [names[dimension]] if dimension in names else _names_of(pool, dimension)
+            for dimension in STAGES[asset].dimensions
+        )
+        found += [Partition(asset, "|".join(combination)) for combination in itertools.product(*choices)]
     return found
 
 
-def fingerprint(pool: Pool, partition: Partition, contents: Mapping[Partition, Mapping[str, str]]) -> str:
+@dataclass(frozen=True)
+class Inputs:
+    """What a partition is made from, as things are.
+
+    `complete` maps the reward models that are in to the LLMs that are in. `waiting`: more are to come, or there are
+    none.
+    """
+
+    used: tuple[Partition, ...]
+    complete: Mapping[str, tuple[str, ...]]
+    waiting: bool = False
+
+    def are_there(self, found: Mapping[Partition, str], also: Container[Partition] = ()) -> bool:
+        """Whether it can be made: all that it uses is materialised, or among those that `also` will be."""
+        return not self.waiting and all(found[up] == "materialized" or up in also for up in self.used)
+
+    def seen(self, pool: Pool) -> Pool:
+        """The pool with nothing in it but what is complete."""
+        llms = {llm for names in self.complete.values() for llm in names}
+        return pool.only([llm for llm in pool.llms if llm in llms], list(self.complete))
+
+
+def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str]) -> Inputs:
+    """What a partition is made from, given the states of everything upstream of it."""
+    upstream = upstream_of(pool, partition)
+    if partition.asset not in GATHERING:
+        return Inputs(tuple(upstream), {name: tuple(pool.llms) for name in pool.reward_models})
+    own = names_in(partition.key, STAGES[partition.asset].dimensions)
+    by_reward_model = {
+        reward_model: {llm: _furthest(CHAIN, llm, reward_model, found) for llm in pool.llms}
+        for reward_model in ([own[REWARD_MODEL]] if REWARD_MODEL in own else pool.reward_models)
+    }
+    complete = {
+        reward_model: tuple(llm for llm, state in llms.items() if state == "materialized")
+        for reward_model, llms in by_reward_model.items()
+    }
+    pending = {
+        reward_model for reward_model, llms in by_reward_model.items() if {*llms.values()} - {"materialized", "failed"}
+    }
+    if partition.asset == "report":
+        evaluated = {name: _furthest(EVALUATIONS, "", name, found) for name in complete}
+        pending |= {
+            name for name, state in evaluated.items() if complete[name] and state not in ("materialized", "failed")
+        }
+        complete = {name: llms for name, llms in complete.items() if evaluated[name] == "materialized"}
+
+    def is_used(up: Partition) -> bool:
+        names = own | names_in(up.key, STAGES[up.asset].dimensions)
+        llms = complete.get(names.get(REWARD_MODEL, ""), ())
+        return REWARD_MODEL not in names or (bool(llms) and names.get(LLM, llms[0]) in llms)
+
+    used = tuple(up for up in upstream if is_used(up))
+    return Inputs(used, complete, waiting=bool(pending) or not any(complete.values()))
+
+
+def _furthest(assets: tuple[str, ...], llm: str, reward_model: str, found: Mapping[Partition, str]) -> str:
+    """The state of the first of these assets that is not materialised for the LLM and reward model, if one is not."""
+    values = {LLM: llm, REWARD_MODEL: reward_model}
+    for asset in assets:
+        key = "|".join(values[dimension] for dimension in STAGES[asset].dimensions)
+        if found[Partition(asset, key)] != "materialized":
+            return found[Partition(asset, key)]
+    return "materialized"
+
+
+def fingerprint(
+    pool: Pool, partition: Partition, inputs: Inputs, contents: Mapping[Partition, Mapping[str, str]]
+) -> str:
     """The hash of what a partition is made from, given the contents of its upstream partitions."""
     stage = STAGES[partition.asset]
     made_from = {
-        **_settings(pool, partition),
+        **_settings(inputs.seen(pool) if partition.asset in GATHERING else pool, partition),
         "upstream": {
             f"{up.asset}[{up.key}]": [contents[up].get(column) for column in stage.upstream[up.asset] or contents[up]]
-            for up in upstream_of(pool, partition)
+            for up in inputs.used
         },
     }
     return _hash(made_from)
@@ -232,11 +341,17 @@ def _hash(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def states(pool: Pool, stamp: Callable[[Partition], Stamp | None]) -> dict[Partition, str]:
-    """Whether each partition of the pool is "materialized", "missing" or "stale".
+def states(
+    pool: Pool,
+    stamp: Callable[[Partition], Stamp | None],
+    failed: Container[Partition] = (),
+    wrong: Container[Partition] = (),
+) -> dict[Partition, str]:
+    """Whether each partition of the pool is "materialized", "missing", "stale" or "failed".
 
-    A partition is stale when it was made from something else than what is there now, or from a
-    partition that is itself stale or missing.
+    A partition is stale when it was made from something else than what is there now, or needs one that is itself
+    not made. It is failed when it is not materialised and its last run `failed`, or when it is there and a check
+    found it `wrong`.
     """
     found: dict[Partition, str] = {}
     contents: dict[Partition, Mapping[str, str]] = {}
@@ -244,12 +359,12 @@ def states(pool: Pool, stamp: Callable[[Partition], Stamp | None]) -> dict[Parti
         for partition in partitions_of(pool, asset):
             stored = stamp(partition)
             if stored is None:
-                found[partition] = "missing"
+                found[partition] = "failed" if partition in failed else "missing"
                 continue
             contents[partition] = stored.content
-            fresh = all(found[up] == "materialized" for up in upstream_of(pool, partition))
-            if fresh and fingerprint(pool, partition, contents) == stored.fingerprint:
-                found[partition] = "materialized"
+            inputs = inputs_of(pool, partition, found)
+            if inputs.are_there(found) and fingerprint(pool, partition, inputs, contents) == stored.fingerprint:
+                found[partition] = "failed" if partition in wrong else "materialized"
             else:
-                found[partition] = "stale"
+                found[partition] = "failed" if partition in failed else "stale"
     return found

@@ -8,11 +8,12 @@ a pool (`erp_assets`).
 import difflib
 import re
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from erp_resources.embedders import EmbedderEntry
@@ -28,6 +29,29 @@ _POOL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+@-]*")
 
 
+def _is_cron(schedule: str) -> str:
+    from dagster._utils.schedules import is_valid_cron_string  # late: it takes a second
+
+    if not is_valid_cron_string(schedule):
+        raise ValueError(
+            f"'{schedule}' is not a cron schedule; write minute, hour, day, month and weekday: '0 6 * * 1'"
+        )
+    return schedule
+
+
+def _is_owner(owner: str) -> str:
+    if not (re.fullmatch(r"team:[\w-]+", owner) or re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", owner)):
+        raise ValueError(f"'{owner}' is neither team:NAME nor an e-mail address")
+    return owner
+
+
+Cron = Annotated[str, AfterValidator(_is_cron)]
+"""A time table in the five fields of cron, in UTC."""
+
+Owner = Annotated[str, AfterValidator(_is_owner)]
+"""Who answers for a pool's assets in the UI."""
+
+
 class Split(Settings):
     """The stratified train/test split of the prompts (section 3.1 of the paper: 50/50 by category)."""
 
@@ -41,6 +65,23 @@ class Probe(Settings):
     beta: PositiveFloat | Literal["auto"] = "auto"
 
 
+class Automation(Settings):
+    """What Dagster does with the pool by itself, at times given as cron schedules in UTC."""
+
+    enabled: bool = False
+    """Whether what is missing or stale is made without being asked for."""
+    retry: Cron = "0 * * * *"
+    """When what failed is tried again."""
+    refresh: Cron | None = None
+    """When evaluations are made again, whether or not anything changed."""
+    reevaluate: Cron | None = None
+    """When fresh responses are sampled and compared with what was predicted."""
+    reevaluate_prompts: PositiveInt = 100
+    """How many held-out prompts a re-evaluation samples."""
+    reevaluate_n: Annotated[int, Field(ge=2)] = 8
+    """How many fresh responses it samples to each of them."""
+
+
 class Pool(Settings):
     """One pool of LLMs: one asset graph."""
 
@@ -50,6 +91,8 @@ class Pool(Settings):
     sampling: Sampling = Sampling()
     embedder: EmbedderEntry
     probe: Probe = Probe()
+    automation: Automation = Automation()
+    owners: list[Owner] = Field(default_factory=list)
     llms: dict[str, LLM] = Field(min_length=1)
     reward_models: dict[str, RewardModelEntry] = Field(min_length=1)
 
@@ -78,9 +121,23 @@ class Pool(Settings):
         return self._root
 
     @property
+    def path(self) -> Path:
+        """The pool file."""
+        return self.root / POOLS_FOLDER / f"{self.name}.yaml"
+
+    @property
     def costs(self) -> list[float | TokenPrice]:
         """What every LLM costs, in the file's order: a number for a response, or a price of tokens."""
         return [llm.cost for llm in self.llms.values()]
+
+    def only(self, llms: Sequence[str], reward_models: Sequence[str]) -> "Pool":
+        """The same pool with no other LLMs and reward models than these."""
+        return self.model_copy(
+            update={
+                "llms": {name: self.llms[name] for name in llms},
+                "reward_models": {name: self.reward_models[name] for name in reward_models},
+            }
+        )
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -156,9 +213,8 @@ def check_entries(pool: Pool) -> None:
 
 def line_of(pool: Pool, path: tuple[str, ...]) -> str:
     """Where an entry stands, as pools/NAME.yaml:LINE."""
-    place = f"{POOLS_FOLDER}/{pool.name}.yaml"
-    node = yaml.compose((pool.root / place).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    return f"{place}:{_line(node, path)}"
+    node = yaml.compose(pool.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return f"{pool.path.relative_to(pool.root)}:{_line(node, path)}"
 
 
 def _refuse_duplicate_keys(node: yaml.Node | None, place: str) -> None:

@@ -20,7 +20,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import duckdb
 import filelock
@@ -61,7 +61,11 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "prompt_embeddings": pa.schema(
-        [_PROMPT_ID, _column("embedding", pa.list_(pa.float32()), "the prompt's embedding, d numbers")]
+        [
+            _PROMPT_ID,
+            _column("embedding", pa.list_(pa.float32()), "the prompt's embedding, d numbers"),
+            _column("truncated", pa.bool_(), "whether the embedder read only the beginning of its embed_text"),
+        ]
     ),
     "generations": pa.schema(
         [
@@ -210,7 +214,30 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("shown", pa.bool_(), "whether a difference stands when all pairs are looked at", nullable=True),
         ]
     ),
+    "reevaluations": pa.schema(
+        [
+            _column("reward_model", pa.string(), "reward model"),
+            _column("llm", pa.string(), "LLM"),
+            _column("n", pa.int32(), "held-out prompts that it answered"),
+            _column("samples", pa.int32(), "fresh responses to each prompt"),
+            _column("fresh", pa.float64(), "mean reward of the fresh responses; null: it answered none", nullable=True),
+            _column("predicted", pa.float64(), "mean predicted expected reward of these prompts", nullable=True),
+            _column("recorded", pa.float64(), "mean expected reward of these prompts as first sampled", nullable=True),
+            _column("bias", pa.float64(), "mean of fresh less predicted", nullable=True),
+            *_interval("bias"),
+            _column("bias_p", pa.float64(), "probability of such a bias if there were none", nullable=True),
+            _column("shift", pa.float64(), "mean of fresh less recorded, on the same prompts", nullable=True),
+            *_interval("shift"),
+            _column("shift_p", pa.float64(), "probability of such a shift if there were none", nullable=True),
+            _column("r2", pa.float64(), "R2 of the predictions at the fresh rewards", nullable=True),
+            _column("regret", pa.float64(), "regret of the router at exchange rate 0; one for its LLMs", nullable=True),
+            *_interval("regret"),
+        ]
+    ),
 }
+SCHEMAS["fresh_generations"] = pa.schema(
+    [_column("llm", pa.string(), "LLM"), *SCHEMAS["generations"]],
+)
 """The columns of every table; `llm` and `reward_model` come from the partition where it has them."""
 
 
@@ -250,15 +277,28 @@ class Warehouse:
         except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
             return None  # not a file of ours, or a damaged one: it is made again
 
+    def stored(self, asset: str) -> list[str]:
+        """The keys of all partitions of an asset that have a folder, those that are not in the pool file included."""
+        pattern = "/".join("*" for _ in STAGES[asset].dimensions)
+        folders = sorted((self.folder / asset).glob(pattern)) if pattern else [self.folder / asset]
+        keys = (
+            "|".join(unquote(part.partition("=")[2]) for part in folder.relative_to(self.folder / asset).parts)
+            for folder in folders
+            if folder.is_dir()
+        )
+        return [key for key in keys if self.stamp(Partition(asset, key)) is not None]
+
     def open(self, partition: Partition) -> pq.ParquetFile:
         """A stored table, to be read row group by row group.
 
-        Raises `UserError` when the partition has not been materialised.
+        Raises `UserError` when the partition has not been materialised, or is damaged.
         """
+        name = f"{partition.asset}[{partition.key}]" if partition.key else partition.asset
         try:
             return pq.ParquetFile(self._file(partition))
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{name}: {self._file(partition)} is damaged; delete it and run again") from error
         except FileNotFoundError:
-            name = f"{partition.asset}[{partition.key}]" if partition.key else partition.asset
             raise UserError(
                 f"{name} of pool '{self.pool.name}' is not there yet; make it with: erp run --pool {self.pool.name}"
             ) from None
@@ -278,7 +318,7 @@ class Warehouse:
         What an earlier attempt with the same fingerprint left is there; what others left is removed.
         Raises `UserError` when another process is writing the partition.
         """
-        folder = self._staging_folder(partition)
+        folder = self.staging_folder(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / "lock", timeout=0):
@@ -297,18 +337,19 @@ class Warehouse:
                 "what was finished is kept: mend it and run again"
             ) from error
 
-    def _staging_folder(self, partition: Partition) -> Path:
+    def staging_folder(self, partition: Partition) -> Path:
+        """Where the chunks of a partition are collected."""
         return self.folder / ".staging" / partition.asset / self._partition_path(partition)
 
     def staged_rows(self, partition: Partition) -> int:
         """How many rows the chunks of an unfinished partition hold."""
-        chunks = self._staging_folder(partition).glob("*/chunk-*.parquet")
+        chunks = self.staging_folder(partition).glob("*/chunk-*.parquet")
         return sum(int(pq.read_metadata(chunk).num_rows) for chunk in chunks)
 
     def forget_chunks(self, partition: Partition) -> None:
         """Remove chunks of a partition that was committed; a process killed between the two leaves them."""
         stamp = self.stamp(partition)
-        if stamp and (self._staging_folder(partition) / stamp.fingerprint).exists():
+        if stamp and (self.staging_folder(partition) / stamp.fingerprint).exists():
             with self.staging(partition, fingerprint=""):  # removes the chunks of every other fingerprint
                 pass
 
@@ -319,6 +360,12 @@ class Warehouse:
         """
         with self.staging(partition, fingerprint) as staging:
             return staging.commit_batches(table.schema, table.to_batches(max_chunksize=_ROWS_PER_GROUP))
+
+    def put(self, partition: Partition, value: pa.Table | Callable[[Path], None], fingerprint: str) -> Stamp:
+        """Replace a partition by a table, or by the files that a function saves."""
+        if isinstance(value, pa.Table):
+            return self.write(partition, value, fingerprint)
+        return self.write_files(partition, value, fingerprint)
 
     def write_files(self, partition: Partition, save: Callable[[Path], None], fingerprint: str) -> Stamp:
         """Replace a partition of files: `save` is given the folder and replaces its files one by one."""
@@ -448,19 +495,17 @@ class Partitions:
     def __init__(self, warehouse: Warehouse, partitions: Iterable[Partition]) -> None:
         self._warehouse = warehouse
         self._partitions = {partition.key: partition for partition in partitions}
-        self.contents: dict[Partition, Mapping[str, str]] = {}
-        for partition in self._partitions.values():
-            stamp = warehouse.stamp(partition)
-            if stamp is None:
-                warehouse.open(partition).close()  # says that it is not there
-                raise UserError(f"{partition.asset}[{partition.key}]: the file is damaged; delete it and run again")
-            self.contents[partition] = stamp.content
+        stamps = {partition: warehouse.stamp(partition) for partition in self._partitions.values()}
+        self.contents: dict[Partition, Mapping[str, str]] = {
+            partition: stamp.content for partition, stamp in stamps.items() if stamp
+        }
 
     def open(self, key: str = "") -> pq.ParquetFile:
         """One partition, to be read row group by row group."""
         partition = self._partitions[key]
         file = self._warehouse.open(partition)
-        if json.loads(file.metadata.metadata[b"erp.content"]) != self.contents[partition]:
+        content = json.loads((file.metadata.metadata or {}).get(b"erp.content", b"null"))
+        if content is None or content != self.contents.get(partition):
             file.close()
             raise UserError(f"{partition.asset}[{partition.key}] was replaced by another run meanwhile; run again")
         return file

@@ -11,6 +11,7 @@ what is shown (`erp.metrics`, `erp.frontier`, `erp.summaries`, `erp.pairwise`), 
     comparison       a summary of every policy, with intervals
     predictability   R2 (tables 1, 2), predicted against empirical (figures 2, 7)
     pairwise         which of two LLMs wins (figures 3, 8), Proposition 1
+    history          how far predictions were off, over time
     win_rates        how often each LLM is the best one (figures 4, 9)
 
 Figures have no background and a grid and letters of medium contrast, legible on light and dark. A page that
@@ -20,6 +21,7 @@ place on the page is narrow. A function `..._png` draws the same without a brows
 
 from erp.figures.comparison import comparison_figure, comparison_png
 from erp.figures.frontiers import Curve, frontier_figure, frontier_png
+from erp.figures.history import history_png
 from erp.figures.layout import fragment
 from erp.figures.pairwise import pairwise_figure, pairwise_png, proposition_1_figure
 from erp.figures.predictability import expected_reward_scatter, predictability_png, predictability_table
@@ -38,6 +40,7 @@ __all__ = [
     "fragment",
     "frontier_figure",
     "frontier_png",
+    "history_png",
     "pairwise_figure",
     "pairwise_png",
     "predictability_png",

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 
 class Embedded(NamedTuple):
-    """Embeddings, shape (n, d), and how many of the n texts had to be truncated."""
+    """Embeddings, shape (n, d), and whether of each of the n texts only the beginning was read, (n,)."""
 
     embeddings: NDArray[np.float32]
-    truncated: int
+    truncated: NDArray[np.bool_]
 
 
 class Embedder(Protocol):

@@ -37,6 +37,10 @@ class OpenAIEmbedder(OpenAIServer):
         """See that the server answers. Raises `UserError` when it does not."""
         self.check_server()
 
+    def too_long(self, root: Path, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts (n,) `max_characters` cuts; how long a text may be only the server knows."""
+        return _longer(texts, self.max_characters)
+
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the embeddings: not with key, patience, batches or concurrency."""
         names = ("backend", "model", "base_url", "dimensions", "max_characters")
@@ -57,7 +61,7 @@ class _OpenAIEmbedder:
         """
         size = self._settings.batch_size
         if not texts:
-            return Embedded(np.empty((0, self._settings.dimensions or 0), dtype=np.float32), 0)
+            return Embedded(np.empty((0, self._settings.dimensions or 0), dtype=np.float32), np.zeros(0, dtype=bool))
         cut = [text[: self._settings.max_characters] for text in texts]
         batches = [cut[start : start + size] for start in range(0, len(cut), size)]
         parts = self._client.run(gather(map(self._embed, batches)))
@@ -73,8 +77,7 @@ class _OpenAIEmbedder:
         # A vector of zeros has no direction and stays as it is.
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         embeddings /= np.where(norms == 0, 1, norms)
-        truncated = sum(len(short) < len(text) for short, text in zip(cut, texts, strict=True))
-        return Embedded(embeddings.astype(np.float32), truncated)
+        return Embedded(embeddings.astype(np.float32), _longer(texts, self._settings.max_characters))
 
     async def _embed(self, texts: list[str]) -> NDArray[np.float64]:
         body: dict[str, Any] = {"model": self._settings.model, "input": texts}
@@ -94,6 +97,10 @@ class _OpenAIEmbedder:
             f"the server refuses a request of {len(texts)} texts, the longest of {max(map(len, texts))} characters: "
             f"{refused}; if one is too long set max_characters, if they are too many lower batch_size"
         )
+
+
+def _longer(texts: Sequence[str], characters: int | None) -> NDArray[np.bool_]:
+    return np.array([characters is not None and len(text) > characters for text in texts], dtype=bool)
 
 
 async def _create(client: "openai.AsyncOpenAI", body: dict[str, Any]) -> Any:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from erp_resources.embedders.interface import Embedded, Embedder
-from erp_resources.hugging_face import load_sentence_transformer, load_tokenizer
+from erp_resources.hugging_face import load_config_file, load_sentence_transformer, load_tokenizer
 from erp_resources.settings import Settings, model_fingerprint
 
 
@@ -34,6 +35,12 @@ class SentenceTransformersEmbedder(Settings):
         """See that the tokenizer can be loaded. Raises `UserError` when it cannot."""
         load_tokenizer(self.model, root, self.trust_remote_code)
 
+    def too_long(self, root: Path, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts (n,) are longer than the model's window, by its tokenizer alone: no weights are loaded."""
+        tokenizer = load_tokenizer(self.model, root, self.trust_remote_code)
+        config = load_config_file(self.model, root, "sentence_bert_config.json")
+        return _longer(tokenizer, config.get("max_seq_length") or tokenizer.model_max_length, texts)
+
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the embeddings: not with `batch_size`."""
         return json.dumps(
@@ -56,15 +63,20 @@ class _SentenceEmbedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `Embedder.embed`; a text is truncated to the model's `max_seq_length` tokens."""
         if not texts:
-            return Embedded(np.empty((0, self._model.get_embedding_dimension()), dtype=np.float32), 0)
+            return Embedded(
+                np.empty((0, self._model.get_embedding_dimension()), dtype=np.float32), np.zeros(0, dtype=bool)
+            )
         embeddings = self._model.encode(
             list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
         )
-        return Embedded(np.asarray(embeddings, dtype=np.float32), self._count_truncated(list(texts)))
+        return Embedded(
+            np.asarray(embeddings, dtype=np.float32), _longer(self._model.tokenizer, self._model.max_seq_length, texts)
+        )
 
-    def _count_truncated(self, texts: list[str]) -> int:
-        longest = self._model.max_seq_length
-        if longest is None:
-            return 0
-        tokens = self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        return sum(len(ids) > longest for ids in tokens)
+
+def _longer(tokenizer: Any, window: int | None, texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which texts (n,) have more tokens than the window."""
+    if window is None or not texts:
+        return np.zeros(len(texts), dtype=bool)
+    tokens = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    return np.array([len(ids) > window for ids in tokens])

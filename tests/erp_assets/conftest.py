@@ -13,6 +13,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from erp_assets.runs import run_pool
 from erp_resources.pool import Pool, load_pool
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,24 @@ def make_project(root: Path, models_folder: Path) -> Path:
 def project(tmp_path: Path, models_folder: Path) -> Path:
     """A demo project of the test's own."""
     return make_project(tmp_path / "project", models_folder)
+
+
+@pytest.fixture(scope="session")
+def made_project(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Path:
+    """A demo project with every partition materialised, to be copied."""
+    root = make_project(tmp_path_factory.mktemp("made") / "project", models_folder)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert [outcome.error for outcome in run_pool(load_pool("demo", root), instance) if outcome.error] == []
+    return root
+
+
+@pytest.fixture
+def made_pool(project: Path, made_project: Path, instance: dg.DagsterInstance) -> Pool:
+    """The demo pool, in the test's own project, with every partition materialised and known to the instance."""
+    shutil.copytree(made_project / "warehouse", project / "warehouse", dirs_exist_ok=True)
+    pool = load_pool("demo", project)
+    assert run_pool(pool, instance) == []
+    return pool
 
 
 @pytest.fixture

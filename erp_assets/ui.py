@@ -1,0 +1,183 @@
+"""The Dagster UI of all pools, which notices when a pool file is edited.
+
+What belongs here: the processes of `erp ui`, and what they are told. What to keep out: what the UI shows.
+
+`dagster dev` reads the pool files once. Here they are watched, and its code location is loaded anew when one changes,
+so that a new LLM is there, and is made where automation is on, without a click.
+"""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+
+from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, check_entries, load_pool, pool_names
+from erp_resources.settings import UserError
+
+Say = Callable[[str], None]
+Files = dict[str, tuple[int, int]]
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_RELOAD = """
+mutation {
+  reloadWorkspace {
+    ... on Workspace { locationEntries { locationOrLoadError { ... on PythonError { message } } } }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def serve(root: Path, port: int, say: Say) -> int:
+    """Serve the UI on loopback until it is interrupted; returns an exit status.
+
+    Raises `UserError` when a pool file is not valid, or the UI of this project is served already.
+    """
+    for name in pool_names(root):
+        load_pool(name, root)
+    (root / WAREHOUSE_FOLDER).mkdir(exist_ok=True)
+    with _only_one(root) as tell_where:
+        port = _free_port(port)
+        address = f"http://127.0.0.1:{port}"
+        tell_where(address)
+        end_dead_runs(say)
+        dagster = str(Path(sys.executable).with_name("dagster"))
+        command = [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"]
+        # A group of its own: an interrupt is passed on once, and the services end in their order.
+        process = subprocess.Popen(command, start_new_session=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            return _watch(root, process, address, say)
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def _watch(root: Path, process: "subprocess.Popen[bytes]", address: str, say: Say) -> int:
+    """Say when the UI answers, and load the pools anew whenever their files change, until the process ends."""
+    seen = pool_files(root)
+    is_up = False
+    while process.poll() is None:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if not is_up and _answers(address):
+            is_up = True
+            say(_first_steps(root, address))
+        elif is_up and (now := pool_files(root)) != seen:
+            changed = sorted(name for name in {*seen, *now} if seen.get(name) != now.get(name))
+            seen = now
+            say(reload(root, address, changed))
+    return process.returncode or 0
+
+
+def pool_files(root: Path) -> Files:
+    """Every pool file, and what changes when it is edited."""
+    found: Files = {}
+    for path in (root / POOLS_FOLDER).glob("*.yaml"):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            found[path.name] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def reload(root: Path, address: str, changed: list[str]) -> str:
+    """Have a served UI load all pools anew, if they are valid; returns what came of it, in words."""
+    try:
+        for name in pool_names(root):
+            check_entries(load_pool(name, root))
+    except UserError as error:
+        return f"{', '.join(changed)} changed, and the UI keeps what it had: {error}"
+    request = urllib.request.Request(
+        f"{address}/graphql", json.dumps({"query": _RELOAD}).encode(), {"content-type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            result = json.load(answer)["data"]["reloadWorkspace"]
+    except OSError as error:
+        return f"{', '.join(changed)} changed, and the UI could not be told ({error}); click 'Reload definitions'"
+    loaded = [result] if "message" in result else [entry["locationOrLoadError"] for entry in result["locationEntries"]]
+    for one in loaded:
+        if one and "message" in one:
+            return f"{', '.join(changed)} changed, and the UI could not load it: {one['message'].splitlines()[0]}"
+    return f"{', '.join(changed)} changed: loaded anew"
+
+
+def end_dead_runs(say: Say) -> None:
+    """Mark runs as failed whose process is gone: they would hold up automation, and the GPU, for ever."""
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+        for run in instance.get_runs(dg.RunsFilter(statuses=under_way)):
+            events = (entry.dagster_event for entry in instance.all_logs(run.run_id))
+            processes = {
+                int(str(event.engine_event_data.metadata["pid"].value))
+                for event in events
+                if event is not None and event.is_engine_event and "pid" in event.engine_event_data.metadata
+            }
+            if processes and not any(Path(f"/proc/{pid}").exists() for pid in processes):
+                instance.report_run_failed(run, "The process that did this run was killed.")
+                say(f"Run {run.run_id[:8]} was killed before it ended; it is marked as failed.")
+
+
+def _first_steps(root: Path, address: str) -> str:
+    names = pool_names(root)
+    first = next((name for name in names if (root / WAREHOUSE_FOLDER / name / "prompts").is_dir()), names[0])
+    return (
+        f"Dagster UI: {address}  (Ctrl-C ends it)\n"
+        f"  the graph of a pool   {address}/asset-groups/~/{first}\n"
+        f"  what was found        {address}/assets/{first}/report\n"
+        f"  automation, on/off    {address}/automation\n"
+        f"  runs and backfills    {address}/runs\n"
+        f"Edit {POOLS_FOLDER}/{first}.yaml to add an LLM: its partitions appear by themselves."
+    )
+
+
+@contextlib.contextmanager
+def _only_one(root: Path) -> Iterator[Callable[[str], None]]:
+    """Hold the UI of a project; gives a function that tells others where it is served."""
+    folder = root / WAREHOUSE_FOLDER / ".dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "ui.txt"
+    lock = filelock.FileLock(folder / "ui.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        where = note.read_text() if note.exists() else "by another process"
+        raise UserError(f"the UI of this project is served already: {where}") from None
+
+    def tell_where(address: str) -> None:
+        note.write_text(address)
+
+    try:
+        yield tell_where
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _free_port(port: int) -> int:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) != 0:
+            return port
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/server_info", timeout=2):
+            return True
+    except OSError:
+        return False
