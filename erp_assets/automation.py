@@ -184,6 +184,7 @@ def sensor_of(pool: Pool) -> dg.AutomationConditionSensorDefinition:
         f"{pool.name}_automation",
         target=dg.AssetSelection.key_prefixes(pool.name),
         default_status=on,
+        minimum_interval_seconds=15,
         use_user_code_server=True,  # the daemon knows only Dagster's own conditions
         description=f"Makes what is missing or stale in pool {pool.name}; on if its file says automation.enabled.",
     )

@@ -153,6 +153,8 @@ def run(
             select=select or (),
             on_start=on_start,
             on_end=on_end,
+            on_work=lambda to_sample: _announce(chosen, to_sample),
+            on_wait=_say_who_has_the_gpu,
         )
         found = pool_states(chosen, instance)
     left = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
@@ -180,6 +182,21 @@ def run(
         _summary(chosen, outcomes, left, seconds)
     if failed:
         raise typer.Exit(1)
+
+
+def _say_who_has_the_gpu(runs: str) -> None:
+    err.print(f"waiting for the GPU, which is held by run {runs} (erp ui shows it)", soft_wrap=True)
+
+
+def _announce(pool: Pool, to_sample: dict[str, int]) -> None:
+    """How much is going to be sampled, before it is."""
+    prompts = sum(to_sample.values())
+    if prompts:
+        most = max(to_sample.values())
+        asked = f"{most:,} prompts" if most == min(to_sample.values()) else f"up to {most:,} prompts"
+        llms = f"{len(to_sample)} LLM{'s' * (len(to_sample) != 1)}"
+        said = f"to sample: {prompts * pool.sampling.n:,} responses ({llms}, {asked}, {pool.sampling.n} each)"
+        err.print(f"  {said}", style="dim", soft_wrap=True)
 
 
 @contextmanager
@@ -735,7 +752,7 @@ def reevaluate(pool: PoolOption = None) -> None:
         err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
 
     with only_one(chosen, waiting), _instance(chosen.root) as instance, _progress_bars() as (on_start, on_end):
-        outcome, window = reevaluate_now(chosen, instance, on_start, on_end)
+        outcome, window = reevaluate_now(chosen, instance, on_start, on_end, _say_who_has_the_gpu)
     if outcome.error:
         raise typer.Exit(1)
     _print_reevaluation(chosen, window)

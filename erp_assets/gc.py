@@ -38,7 +38,7 @@ def orphans(pool: Pool) -> list[Orphan]:
                 found.append(_orphan(pool.name, f"{asset}[{key}]", place))
         staged = {warehouse.staging_folder(partition) for partition in partitions_of(pool, asset)}
         for lock in (warehouse.folder / ".staging" / asset).rglob("lock"):
-            if lock.parent not in staged:
+            if lock.parent not in staged and any(lock.parent.glob("*/chunk-*.parquet")):
                 found.append(_orphan(pool.name, f"unfinished {lock.parent.relative_to(warehouse.folder)}", lock.parent))
     return found
 

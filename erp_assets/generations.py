@@ -228,7 +228,7 @@ def token_counts_are_plausible(place: tuple[Warehouse, Partition]) -> Verdict:
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
-    @stage(pool, group="data", kinds={"llm"}, one_run_each=True)
+    @stage(pool, group="models", kinds={"llm"}, one_run_each=True)
     def generations(step: Step, prompts: Partitions) -> None:
         """Responses that the LLM samples to every prompt: the y ~ pi(.|x) of the expected reward (eq. 3.1)."""
         every = prompts.read()

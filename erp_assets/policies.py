@@ -38,7 +38,7 @@ def beliefs_of(
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
 
-    @stage(pool, group="models", kinds={"scipy"})
+    @stage(pool, group="probes", kinds={"scipy"})
     def zooter(
         step: Step, prompts: Partitions, prompt_embeddings: Partitions, expected_rewards: Partitions
     ) -> dict[str, pa.Table]:

@@ -12,10 +12,11 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from erp_assets.prompts import identified
 from erp_resources.language_models.interface import Inspected
-from erp_resources.lineage import Partition, states
+from erp_resources.lineage import Partition, settings_hash, states
 from erp_resources.pool import Pool, line_of
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
@@ -93,7 +94,7 @@ def inspect(pool: Pool, advance: Callable[[str], None] = lambda entry: None) -> 
     if error := unwritable(pool):
         found.problems.append(error)
     if table is not None:
-        found.work = work(pool, len(prompts), inspected)
+        found.work = work(pool, table["prompt_id"].combine_chunks(), inspected)
         needed = sum(one.disk_bytes * (1 - one.done) for one in found.work)
         free = shutil.disk_usage(pool.root).free
         if needed > free:
@@ -116,14 +117,33 @@ def unwritable(pool: Pool) -> str | None:
     return None
 
 
-def work(pool: Pool, prompts: int, inspected: dict[str, Inspected | None]) -> list[Work]:
-    """What is to be sampled and scored, and how much of it is there."""
+def prompts_to_sample(pool: Pool, llm: str, prompt_ids: pa.Array) -> int:
+    """How many of these prompts an LLM has no responses to yet, sampled by its settings of today.
+
+    Those that an unfinished partition holds count as sampled.
+    """
+    warehouse, partition = Warehouse(pool), Partition("generations", llm)
+    stamp = warehouse.stamp(partition)
+    left = len(prompt_ids)
+    if stamp is not None and stamp.settings == settings_hash(pool, partition):
+        with warehouse.open(partition) as file:
+            table = file.read(columns=["prompt_id", "error"])
+        known = pc.unique(table.filter(pc.is_null(table["error"]))["prompt_id"])
+        left = pc.sum(pc.invert(pc.is_in(prompt_ids, value_set=known))).as_py() or 0
+    return max(0, left - warehouse.staged_rows(partition) // pool.sampling.n)
+
+
+def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None]) -> list[Work]:
+    """What is to be sampled and scored for these prompts, and how much of it is there."""
     warehouse = Warehouse(pool)
     found = states(pool, warehouse.stamp)
-    n, responses = pool.sampling.n, prompts * pool.sampling.n
+    prompts, n = len(prompt_ids), pool.sampling.n
+    responses = prompts * n
+    to_sample = {name: prompts_to_sample(pool, name, prompt_ids) for name in pool.llms}
+    is_same_corpus = _has_prompts(warehouse, prompt_ids)
 
-    def done(partition: Partition) -> float:
-        if found[partition] == "materialized":
+    def scored(partition: Partition) -> float:
+        if found[partition] == "materialized" and is_same_corpus:
             return 1.0
         return min(1.0, warehouse.staged_rows(partition) / max(1, responses))
 
@@ -133,12 +153,23 @@ def work(pool: Pool, prompts: int, inspected: dict[str, Inspected | None]) -> li
         tokens = responses * pool.sampling.max_tokens
         size = int(tokens * _BYTES_PER_TOKEN)
         prompt_tokens = looked.prompt_tokens if looked else None
-        rows.append(Work("LLM", name, responses, prompt_tokens, tokens, size, done(Partition("generations", name))))
+        done = 1 - to_sample[name] / max(1, prompts)
+        rows.append(Work("LLM", name, responses, prompt_tokens, tokens, size, done))
     counted = [looked.prompt_tokens for looked in inspected.values() if looked and looked.prompt_tokens is not None]
     for name in pool.reward_models:
         passes = responses * len(pool.llms)
-        share = sum(done(Partition("rewards", f"{llm}|{name}")) for llm in pool.llms) / len(pool.llms)
+        share = sum(scored(Partition("rewards", f"{llm}|{name}")) for llm in pool.llms) / len(pool.llms)
         # A reward model reads the prompt with every response.
         reads = n * sum(counted) if len(counted) == len(pool.llms) else None
         rows.append(Work("reward model", name, passes, reads, passes * pool.sampling.max_tokens, passes * 24, share))
     return rows
+
+
+def _has_prompts(warehouse: Warehouse, prompt_ids: pa.Array) -> bool:
+    """Whether the stored prompts are these."""
+    partition = Partition("prompts", "")
+    if warehouse.stamp(partition) is None:
+        return False
+    with warehouse.open(partition) as file:
+        stored: list[str] = file.read(columns=["prompt_id"])["prompt_id"].to_pylist()
+    return bool(stored == prompt_ids.to_pylist())

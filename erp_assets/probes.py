@@ -34,10 +34,14 @@ SMALL = 0.2
 
 
 class Probed(NamedTuple):
-    """What the checks of a probe look at: its row, and expected and predicted rewards of prompts with a category."""
+    """What the checks of a probe look at: its row, and expected and predicted rewards of prompts with a category.
+
+    `is_tuned`: its penalty was chosen by leave-one-out.
+    """
 
     key: str
     probe: dict[str, Any]
+    is_tuned: bool
     frame: pd.DataFrame
     """prompt_id, category, split, actual (nan where the prompt failed) and predicted."""
 
@@ -51,7 +55,7 @@ class Probed(NamedTuple):
         frame = prompts.select(["prompt_id", "category", "split"]).to_pandas()
         frame["actual"] = matrix(actual, [partition.key], "mean", prompts["prompt_id"])[:, 0]
         frame["predicted"] = embeddings @ np.array(probe["coefficients"]) + probe["intercept"]
-        return cls(partition.key, probe, frame)
+        return cls(partition.key, probe, warehouse.pool.probe.beta == "auto", frame)
 
     def known(self, split: str) -> pd.DataFrame:
         """The prompts of a split that have an expected reward."""
@@ -101,8 +105,8 @@ def probes_beat_the_category(probed: Probed) -> Verdict:
     problems = []
     if own < 0:
         problems.append(
-            f"the R2 of {probed.key} is {own:.2f} on the test prompts, worse than one number for all; let probe.beta "
-            "be auto, or give more train prompts"
+            f"the R2 of {probed.key} is {own:.2f} on the test prompts, worse than one number for all; "
+            + ("give more train prompts" if probed.is_tuned else "let probe.beta be auto, or give more train prompts")
         )
     elif own < theirs:
         problems.append(
@@ -147,7 +151,7 @@ def probes_are_unbiased_in_every_category(probed: Probed) -> Verdict:
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
-    @stage(pool, group="models", kinds={"scikitlearn"})
+    @stage(pool, group="probes", kinds={"scikitlearn"})
     def probes(
         step: Step, prompts: Partitions, prompt_embeddings: Partitions, expected_rewards: Partitions
     ) -> dict[str, pa.Table]:
@@ -185,7 +189,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             )
         return made
 
-    @stage(pool, group="models", kinds={"numpy"})
+    @stage(pool, group="probes", kinds={"numpy"})
     def predicted_rewards(
         step: Step,
         prompts: Partitions,

@@ -203,6 +203,18 @@ def _truncation(prompts: pd.DataFrame, truncated: NDArray[np.bool_]) -> Verdict:
     return Verdict(problems, numbers, shown.sort_values("characters", ascending=False))
 
 
+def _renewal(warehouse: Warehouse, table: pa.Table) -> dict[str, int]:
+    """How many prompts were not there before, how many are gone, and the responses that are to be sampled for them."""
+    partition = Partition("prompts", "")
+    if warehouse.stamp(partition) is None:
+        return {}
+    with warehouse.open(partition) as file:
+        before = set(file.read(columns=["prompt_id"])["prompt_id"].to_pylist())
+    now = set(table["prompt_id"].to_pylist())
+    responses = len(now - before) * warehouse.pool.sampling.n * len(warehouse.pool.llms)
+    return {"new": len(now - before), "gone": len(before - now), "responses_to_sample": responses}
+
+
 def shortened(text: str, letters: int = 80) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text.split())
@@ -230,6 +242,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             prompts=table.num_rows,
             duplicates_dropped=loaded.num_rows - table.num_rows,
             categories=len(table["category"].unique()),
+            **_renewal(Warehouse(step.pool), table),
             **{f"left out: {reason}": count for reason, count in source.notes.items()},
         )
         return table.append_column("split", pa.array(splits, type=pa.string())).select(SCHEMAS["prompts"].names)

@@ -183,7 +183,7 @@ def samples_are_enough(scored: Scored) -> Verdict:
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
-    @stage(pool, group="data", kinds={"llm"})
+    @stage(pool, group="models", kinds={"llm"})
     def rewards(step: Step, prompts: Partitions, generations: Partitions) -> None:
         """The reward r(x, y) of every response; each reward model is loaded once for all LLMs of the run."""
         table = prompts.read().to_pandas().set_index("prompt_id")
@@ -205,7 +205,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
                         inputs_truncated=getattr(model, "truncated", 0) - before,
                     )
 
-    @stage(pool, group="data", kinds={"numpy"})
+    @stage(pool, group="models", kinds={"numpy"})
     def expected_rewards(step: Step, prompts: Partitions, rewards: Partitions) -> dict[str, pa.Table]:
         """The empirical expected reward of the LLM on every prompt: mean and variance over its samples (eq. 3.1).
 

@@ -17,7 +17,7 @@ from erp_resources.warehouse import Partitions
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The assets of this module for one pool."""
 
-    @stage(pool, group="models", kinds={"python"})
+    @stage(pool, group="probes", kinds={"python"})
     def router(
         step: Step,
         prompts: Partitions,

@@ -14,6 +14,8 @@ import dagster as dg
 from erp_assets import states
 from erp_assets.definitions import build_defs
 from erp_assets.partitions import latest_window, partitions_def
+from erp_assets.preflight import prompts_to_sample
+from erp_assets.stage import GPU, loads_local_model
 from erp_resources import lineage
 from erp_resources.lineage import (
     EVALUATIONS,
@@ -87,12 +89,15 @@ def run_pool(
     select: Sequence[str] = (),
     on_start: Callable[[Run], None] = lambda run: None,
     on_end: Callable[[Outcome], None] = lambda outcome: None,
+    on_work: Callable[[dict[str, int]], None] = lambda to_sample: None,
+    on_wait: Callable[[str], None] = lambda holder: None,
 ) -> list[Outcome]:
     """Materialise everything that is missing, stale or failed, or the selected part of it.
 
-    `llms`, `reward_models` and `select` (assets) restrict it; what is not selected is neither made nor
-    repaired. A failed run holds back only what needs its partitions. Raises `UserError`, before anything
-    is made, for a name that the pool does not have and for a model or function that is not there.
+    `llms`, `reward_models` and `select` (assets) restrict it; what is not selected is neither made nor repaired.
+    `on_work` is told beforehand how many prompts each LLM is going to be asked, `on_wait` which run has the GPU. A
+    failed run holds back only what needs its partitions. Raises `UserError`, before anything is made, for a name that
+    the pool does not have and for a model or function that is not there.
     """
     for option, given, known in (
         ("--llm", llms, pool.llms),
@@ -111,6 +116,8 @@ def run_pool(
     _tell_instance(pool, instance)
 
     def do(run: Run) -> None:
+        if any(loads_local_model(pool, asset) for asset in run.assets) and not run.checks_only:
+            _wait_for_gpu(instance, on_wait)
         on_start(run)
         began = time.monotonic()
         error = _materialize(definitions, pool, run, instance)
@@ -139,6 +146,8 @@ def run_pool(
             do(Run((asset,), names, checks_only=True))
 
     for wave in _WAVES:
+        if wave == ("generations",) and (llms_to_do := todo("generations", states.pool_states(pool, instance, graph))):
+            on_work(_to_sample(pool, llms_to_do))
         found = states.pool_states(pool, instance, graph)
         keys = [todo(asset, found) for asset in wave]
         anew = all(
@@ -162,12 +171,51 @@ def run_pool(
     return outcomes
 
 
+def _wait_for_gpu(instance: dg.DagsterInstance, on_wait: Callable[[str], None]) -> None:
+    """Wait until a slot of the pool `gpu` is free; a run that ended, however, holds none.
+
+    Dagster waits, too, but without a word and with a busy core, and for ever for a run whose process was killed.
+    """
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    is_told = False
+    while True:
+        info = storage.get_concurrency_info(GPU)
+        for run_id in info.active_run_ids | info.assigned_run_ids | info.pending_run_ids:
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                storage.free_concurrency_slots_for_run(run_id)
+        info = storage.get_concurrency_info(GPU)
+        if info.slot_count == 0 or len(info.claimed_slots) < info.slot_count:
+            return
+        if not is_told:
+            on_wait(", ".join(sorted(run_id[:8] for run_id in info.active_run_ids)))
+            is_told = True
+        time.sleep(1)
+
+
+def _to_sample(pool: Pool, llms: Sequence[str]) -> dict[str, int]:
+    prompts = Partition("prompts", "")
+    if Warehouse(pool).stamp(prompts) is None:
+        return {}
+    prompt_ids = Warehouse(pool).read(prompts)["prompt_id"].combine_chunks()
+    return {llm: prompts_to_sample(pool, llm, prompt_ids) for llm in llms}
+
+
 def reevaluate(
-    pool: Pool, instance: dg.DagsterInstance, on_start: Callable[[Run], None], on_end: Callable[[Outcome], None]
+    pool: Pool,
+    instance: dg.DagsterInstance,
+    on_start: Callable[[Run], None] = lambda run: None,
+    on_end: Callable[[Outcome], None] = lambda outcome: None,
+    on_wait: Callable[[str], None] = lambda holder: None,
 ) -> tuple[Outcome, str]:
     """Re-evaluate the pool now, as the latest of its times, which is returned; what that had is replaced."""
     window = latest_window(pool)
     run = Run(REEVALUATIONS, (window,))
+    _tell_instance(pool, instance)
+    if any(loads_local_model(pool, asset) for asset in REEVALUATIONS):
+        _wait_for_gpu(instance, on_wait)
     on_start(run)
     began = time.monotonic()
     error = _materialize(build_defs([pool]), pool, run, instance)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
+from dagster._utils.schedules import get_smallest_cron_interval
 
 from erp_assets.automation import condition_of, condition_of_check
 from erp_assets.metadata import table
@@ -25,6 +26,7 @@ from erp_resources.io_manager import Made
 from erp_resources.lineage import (
     GATHERING,
     LOADS_MODELS,
+    REEVALUATIONS,
     REWARD_MODEL,
     STAGES,
     UNPARTITIONED,
@@ -85,6 +87,7 @@ class Step:
     ) -> None:
         self.pool = pool
         self.keys = list(context.partition_keys) if STAGES[asset].dimensions else [UNPARTITIONED]
+        self._every = tuple(self.keys)
         self.asset = asset
         self.log = context.log
         self._context = context
@@ -108,7 +111,7 @@ class Step:
             if self.asset in GATHERING:
                 # Whatever is not there now counts as failed: who asks for an evaluation gets one of what there is.
                 found = states(self.pool, Warehouse(self.pool).stamp, failed=_Everything())
-            self._inputs = {its: inputs_of(self.pool, self.partition(its), found) for its in self.keys}
+            self._inputs = {its: inputs_of(self.pool, self.partition(its), found) for its in self._every}
         inputs = self._inputs[key]
         if not any(inputs.complete.values()):
             raise UserError(
@@ -269,7 +272,8 @@ def stage(
             metadata=_schema_metadata(name),
             owners=pool.owners,
             automation_condition=condition_of(pool, name),
-            pool=GPU if _loads_local_model(pool, name) else None,
+            freshness_policy=_freshness(pool, name),
+            pool=GPU if loads_local_model(pool, name) else None,
             io_manager_key=IO_MANAGER,
             backfill_policy=(dg.BackfillPolicy.multi_run(1) if one_run_each else dg.BackfillPolicy.single_run())
             if dimensions
@@ -372,7 +376,15 @@ def _shown(verdict: Verdict) -> dict[str, Any]:
     return shown
 
 
-def _loads_local_model(pool: Pool, asset: str) -> bool:
+def _freshness(pool: Pool, asset: str) -> dg.FreshnessPolicy | None:
+    """Since when the asset should have been made: the time before the last of its time table, if it has one."""
+    schedule = pool.automation.reevaluate if asset in REEVALUATIONS else pool.automation.refresh
+    if schedule is None or asset not in GATHERING:
+        return None
+    return dg.FreshnessPolicy.cron(schedule, get_smallest_cron_interval(schedule))
+
+
+def loads_local_model(pool: Pool, asset: str) -> bool:
     """Whether some partition of the asset loads a model onto this machine."""
     entries: Mapping[str, Iterable[Any]] = {
         "prompt_embeddings": [pool.embedder],

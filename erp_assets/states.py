@@ -12,7 +12,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from erp_resources.lineage import STAGES, UNPARTITIONED, Partition, states
+from erp_resources.lineage import REEVALUATIONS, STAGES, UNPARTITIONED, Partition, partitions_of, states
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Warehouse
 
@@ -62,8 +62,14 @@ def unchecked(pool: Pool, instance: dg.DagsterInstance, graph: Graph) -> dict[Pa
 
 
 def failed_checks(pool: Pool, instance: dg.DagsterInstance, graph: Graph) -> list[FailedCheck]:
-    """Every check whose latest verdict about a partition is that something is wrong, in the graph's order."""
+    """Every check whose latest verdict about a partition is that something is wrong, in the graph's order.
+
+    Of what the pool file names, and of the latest re-evaluation.
+    """
     keys = _check_keys(pool, graph)
+    counted = {partition for asset in STAGES for partition in partitions_of(pool, asset)}
+    for asset in REEVALUATIONS:
+        counted |= {Partition(asset, key) for key in Warehouse(pool).stored(asset)[-1:]}
     found = []
     for info in instance.event_log_storage.get_asset_check_partition_info(keys):
         if info.latest_execution_status != AssetCheckExecutionRecordStatus.FAILED:
@@ -73,13 +79,10 @@ def failed_checks(pool: Pool, instance: dg.DagsterInstance, graph: Graph) -> lis
         )
         evaluation = record.evaluation
         partition = Partition(info.check_key.asset_key.path[-1], info.partition_key or UNPARTITIONED)
-        if evaluation is not None and (partition.key or partition.asset in _UNPARTITIONED):
+        if evaluation is not None and partition in counted:
             blocking = graph.get(info.check_key).blocking
             found.append(FailedCheck(partition, info.check_key.name, blocking, evaluation.description or ""))
     return sorted(found, key=lambda failure: [*STAGES].index(failure.partition.asset))
-
-
-_UNPARTITIONED = {asset for asset, stage in STAGES.items() if not stage.dimensions}
 
 
 def _check_keys(pool: Pool, graph: Graph) -> list[dg.AssetCheckKey]:

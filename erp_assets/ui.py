@@ -127,6 +127,8 @@ def end_dead_runs(say: Say) -> None:
             }
             if processes and not any(Path(f"/proc/{pid}").exists() for pid in processes):
                 instance.report_run_failed(run, "The process that did this run was killed.")
+                if instance.event_log_storage.supports_global_concurrency_limits:
+                    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
                 say(f"Run {run.run_id[:8]} was killed before it ended; it is marked as failed.")
 
 

@@ -32,7 +32,7 @@ def timed_pool(made_pool: Pool, edit_pool: EditPool) -> Pool:
 
 
 def now(pool: Pool, instance: dg.DagsterInstance) -> str:
-    outcome, window = reevaluate(pool, instance, lambda run: None, lambda outcome: None)
+    outcome, window = reevaluate(pool, instance)
     assert outcome.error is None
     return window
 
@@ -129,7 +129,7 @@ def test_when_no_llm_can_be_sampled_the_run_fails(
         raise ConnectionError("nobody there")
 
     monkeypatch.setattr(TransformersLanguageModel, "sample", gone)
-    outcome, window = reevaluate(timed_pool, instance, lambda run: None, lambda outcome: None)
+    outcome, window = reevaluate(timed_pool, instance)
     assert outcome.error is not None
     assert "nobody there" in outcome.error
     assert Warehouse(timed_pool).stamp(Partition("fresh_generations", window)) is None

@@ -14,9 +14,10 @@ import dagster as dg
 import pytest
 from conftest import environment
 
+from erp_assets.definitions import build_defs
 from erp_assets.lock import only_one
-from erp_assets.runs import Outcome, pool_states, rectangles, run_pool
-from erp_resources.lineage import EVALUATIONS, STAGES, Partition, partitions_of
+from erp_assets.runs import Outcome, Run, _materialize, pool_states, rectangles, run_pool
+from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
@@ -68,10 +69,9 @@ def test_models_are_loaded_once_a_run_and_cheap_assets_share_one(pool: Pool, ins
 
 
 def test_a_new_llm_costs_its_own_partitions_and_the_evaluations(
-    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+    made_pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
 ) -> None:
-    run_pool(pool, instance)
-    before = checksums(pool)
+    before = checksums(made_pool)
     grown = edit_pool(
         "reward_models:", "  third: {backend: transformers, model: models/third, cost: 2}\nreward_models:"
     )
@@ -79,9 +79,9 @@ def test_a_new_llm_costs_its_own_partitions_and_the_evaluations(
     own = {
         f"{asset}[third|{name}]"
         for asset in ("rewards", "expected_rewards", "probes", "predicted_rewards")
-        for name in pool.reward_models
+        for name in made_pool.reward_models
     }
-    evaluated = {f"{asset}[{name}]" for asset in EVALUATIONS for name in pool.reward_models}
+    evaluated = {f"{asset}[{name}]" for asset in EVALUATIONS for name in made_pool.reward_models}
     assert fresh == {"generations[third]"} | own | evaluated | {"report[]"}
     after = checksums(grown)
     remade = (*EVALUATIONS, "report")
@@ -91,9 +91,8 @@ def test_a_new_llm_costs_its_own_partitions_and_the_evaluations(
 
 
 def test_an_edited_llm_is_made_again_and_no_other(
-    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+    made_pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
 ) -> None:
-    run_pool(pool, instance)
     edited = edit_pool("model: models/large", "model: models/third")
     fresh = made(run_pool(edited, instance))
     assert "generations[large]" in fresh
@@ -101,13 +100,12 @@ def test_an_edited_llm_is_made_again_and_no_other(
 
 
 def test_a_removed_llm_leaves_its_data_and_is_out_of_the_evaluations(
-    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
+    made_pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool
 ) -> None:
-    run_pool(pool, instance)
     without = edit_pool("  large: {backend: transformers, model: models/large, cost: 3}\n", "")
     fresh = made(run_pool(without, instance))
     assert {name.split("[")[0] for name in fresh} == {*EVALUATIONS, "report"}
-    assert (Warehouse(pool).place(Partition("generations", "large")) / "part.parquet").exists()
+    assert (Warehouse(made_pool).place(Partition("generations", "large")) / "part.parquet").exists()
     assert set(Warehouse(without).read(Partition("predictability", "taste"))["llm"].to_pylist()) == {"small"}
 
 
@@ -220,13 +218,14 @@ def test_a_selection_makes_only_what_was_selected(pool: Pool, instance: dg.Dagst
         run_pool(pool, instance, select=["nothing"])
 
 
-def test_dagster_is_told_of_partitions_that_it_did_not_see_being_made(pool: Pool, instance: dg.DagsterInstance) -> None:
-    run_pool(pool, instance)
+def test_dagster_is_told_of_partitions_that_it_did_not_see_being_made(
+    made_pool: Pool, instance: dg.DagsterInstance
+) -> None:
     with dg.DagsterInstance.ephemeral() as another:
-        assert run_pool(pool, another) == []
-        for asset in STAGES:
-            key = dg.AssetKey([pool.name, asset])
-            keys = {partition.key for partition in partitions_of(pool, asset)}
+        assert run_pool(made_pool, another) == []
+        for asset in (asset for asset in STAGES if asset not in REEVALUATIONS):
+            key = dg.AssetKey([made_pool.name, asset])
+            keys = {partition.key for partition in partitions_of(made_pool, asset)}
             assert another.get_latest_materialization_event(key)
             assert keys in ({""}, set(another.get_materialized_partitions(key)))
 
@@ -370,3 +369,69 @@ def test_a_warehouse_that_cannot_be_written_is_told_in_words(pool: Pool) -> None
         only_one(pool, lambda who: None),
     ):
         pass
+
+
+def test_several_processes_that_make_one_pool_at_once_lose_nothing_though_one_is_killed(
+    project: Path, pool: Pool, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    (project / "parallel.py").write_text(
+        "import sys\n"
+        "import dagster as dg\n"
+        "from pathlib import Path\n"
+        "from erp_assets.runs import run_pool\n"
+        "from erp_resources.pool import load_pool\n"
+        "llm, folder = sys.argv[1:]\n"
+        "with dg.DagsterInstance.local_temp(folder) as instance:\n"  # as from different machines: no lock of the pool
+        "    for outcome in run_pool(load_pool('demo', Path('.')), instance, llms=[llm]):\n"
+        "        print(outcome.error or 'made', outcome.run.assets, flush=True)\n"
+    )
+    run_pool(pool, instance, select=["prompts", "prompt_embeddings"])
+
+    def process(llm: str, name: str) -> "subprocess.Popen[str]":
+        folder = tmp_path / name
+        folder.mkdir()
+        return subprocess.Popen(
+            [sys.executable, "parallel.py", llm, str(folder)],
+            cwd=project,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    warehouse = Warehouse(pool)
+    processes = [process("small", "a"), process("large", "b"), process("small", "c")]
+    kill_when(processes[1], lambda: warehouse.stamp(Partition("generations", "large")) is not None)
+    outputs = [one.communicate(timeout=300)[0] for one in (processes[0], processes[2])]
+    # Two that wanted the same partition at the same instant: one made it, the other says so in words.
+    assert all("Traceback" not in output for output in outputs), outputs
+    assert [outcome.error for outcome in run_pool(pool, instance) if outcome.error] == []
+    assert set(pool_states(pool, instance).values()) == {"materialized"}
+    parallel = contents(pool)
+    assert not list((warehouse.folder / ".staging").rglob("*.parquet*"))
+    os.rename(warehouse.folder, tmp_path / "parallel")
+    run_pool(pool, instance)
+    assert contents(pool) == parallel
+
+
+def test_in_a_run_of_many_partitions_what_fails_takes_nothing_with_it(
+    pool: Pool, instance: dg.DagsterInstance, project: Path, edit_pool: EditPool
+) -> None:
+    (project / "broken_rewards.py").write_text("def no(prompts, responses, answers):\n    raise OSError('no disk')\n")
+    edit_pool("  vowels:", "  broken: {backend: verifiable, check: function, function: 'broken_rewards:no'}\n  vowels:")
+    broken = load_pool("demo", project)
+    run_pool(broken, instance, select=["prompts", "prompt_embeddings", "generations"])
+    keys = tuple(partition.key for partition in partitions_of(broken, "rewards"))
+    error = _materialize(build_defs([broken]), broken, Run(("rewards",), keys), instance)
+    assert error is not None
+    assert "no disk" in error
+    made_of_it = instance.get_materialized_partitions(dg.AssetKey(["demo", "rewards"]))
+    assert made_of_it == {key for key in keys if not key.endswith("|broken")}
+    states = pool_states(broken, instance)
+    assert {states[Partition("rewards", key)] for key in made_of_it} == {"materialized"}
+    assert {states[Partition("rewards", f"{llm}|broken")] for llm in broken.llms} == {"failed"}
+    without = [outcome for outcome in run_pool(broken, instance) if outcome.error]
+    assert {outcome.run.keys for outcome in without} == {("small|broken", "large|broken")}
+    assert Warehouse(broken).stamp(Partition("report", "")) is not None
+    page = (Warehouse(broken).place(Partition("report", "")) / "report.html").read_text()
+    assert "left out here:</strong> broken." in page
