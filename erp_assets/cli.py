@@ -765,9 +765,10 @@ def _print_reevaluation(pool: Pool, window: str) -> None:
 
     frame = Warehouse(pool).read(Partition("reevaluations", window)).to_pandas()
     frame["biased"], frame["shifted"] = alarms(frame, "bias"), alarms(frame, "shift")
-    table = Table(box=rich.box.SIMPLE, title=f"Re-evaluation of {window}: {frame['n'].max()} prompts", pad_edge=False)
-    for heading in ("reward", "LLM", "fresh", "bias", "shift", "R2"):
-        table.add_column(heading, justify="left" if heading in ("reward", "LLM") else "right", no_wrap=True)
+    table = Table(box=rich.box.SIMPLE, title=f"Re-evaluation of {window}: {frame['n'].max()} prompts")
+    table.pad_edge, table.collapse_padding = False, True
+    for heading in ("LLM", "fresh", "bias", "shift", "R2"):
+        table.add_column(heading, justify="left" if heading == "LLM" else "right", no_wrap=True)
 
     def with_interval(row: Any, name: str, is_alarm: bool) -> str:
         value, low, high = (getattr(row, column) for column in (name, f"{name}_low", f"{name}_high"))
@@ -775,10 +776,11 @@ def _print_reevaluation(pool: Pool, window: str) -> None:
         return f"[red]{text}[/]" if is_alarm else text
 
     for name, rows in frame.groupby("reward_model", sort=False):
+        table.add_row(f"[bold]{name}[/]")
         for i, row in enumerate(rows.itertuples()):
             intervals = (with_interval(row, "bias", row.biased), with_interval(row, "shift", row.shifted))
             r2 = "" if math.isnan(row.r2) else f"{row.r2:.2f}"
-            table.add_row("" if i else str(name), row.llm, f"{row.fresh:.2f}", *intervals, r2)
+            table.add_row(f"  {row.llm}", f"{row.fresh:.2f}", *intervals, r2, end_section=i == len(rows) - 1)
     out.print(table)
     out.print(
         "Bias: fresh less predicted; shift: fresh less recorded, on the same prompts; 95 % intervals.\n"

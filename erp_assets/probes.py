@@ -142,7 +142,8 @@ def probes_are_unbiased_in_every_category(probed: Probed) -> Verdict:
     )
     biased = rows[((rows["low"] > 0) | (rows["high"] < 0)) & (rows["bias"].abs() > SMALL * test["actual"].std())]
     problems = [
-        f"{probed.key} earns {row.bias:+.3g} [{row.low:+.3g}, {row.high:+.3g}] more than predicted on {row.category}"
+        f"{probed.key} earns {row.bias:+.3g} [{row.low:+.3g}, {row.high:+.3g}] on {row.category} compared with its "
+        "predictions"
         for row in biased.itertuples()
     ]
     return Verdict(problems, {"largest_bias": float(rows["bias"].abs().max())}, biased)

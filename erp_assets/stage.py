@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._utils.schedules import get_smallest_cron_interval
 
 from erp_assets.automation import condition_of, condition_of_check
@@ -328,6 +331,7 @@ def stage_checks(
             loaded = load(Warehouse(pool), Partition(asset, key))
             for name, by_key in verdicts.items():
                 by_key[key] = checks[name](loaded)
+        targets = _latest_materializations(context.instance, dg.AssetKey([pool.name, asset]), keys)
         for name, by_key in verdicts.items():
             if len(keys) > 1:
                 for key, verdict in by_key.items():
@@ -340,6 +344,7 @@ def stage_checks(
                         description=_said(verdict.problems),
                         blocking=is_blocking[name],
                         partition=key,
+                        target_materialization_data=targets.get(key),
                     )
                     event = dg.DagsterEvent(
                         dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
@@ -361,6 +366,24 @@ def stage_checks(
             )
 
     return compute
+
+
+def _latest_materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """What a verdict on each partition is about; without it the UI takes the verdict for an old one."""
+    if len(keys) < 2:
+        return {}
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=list(keys)), limit=10 * len(keys)
+    )
+    targets: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
+    for record in found.records:  # the latest first
+        data = AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        targets.setdefault(record.partition_key or "", data)
+    return targets
 
 
 def _said(problems: Sequence[str]) -> str | None:

@@ -8,6 +8,7 @@ so that a new LLM is there, and is made where automation is on, without a click.
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -52,7 +53,8 @@ def serve(root: Path, port: int, say: Say) -> int:
         dagster = str(Path(sys.executable).with_name("dagster"))
         command = [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"]
         # A group of its own: an interrupt is passed on once, and the services end in their order.
-        process = subprocess.Popen(command, start_new_session=True)
+        quietly = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        process = subprocess.Popen(command, start_new_session=True, env=quietly)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             return _watch(root, process, address, say)
@@ -137,7 +139,7 @@ def _first_steps(root: Path, address: str) -> str:
     first = next((name for name in names if (root / WAREHOUSE_FOLDER / name / "prompts").is_dir()), names[0])
     return (
         f"Dagster UI: {address}  (Ctrl-C ends it)\n"
-        f"  the graph of a pool   {address}/asset-groups/~/{first}\n"
+        f"  the graph of a pool   {address}/assets/{first}/report?view=lineage&lineageScope=upstream&lineageDepth=10\n"
         f"  what was found        {address}/assets/{first}/report\n"
         f"  automation, on/off    {address}/automation\n"
         f"  runs and backfills    {address}/runs\n"

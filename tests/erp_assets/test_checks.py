@@ -399,7 +399,7 @@ def test_a_category_that_earns_more_than_predicted_is_named_with_its_interval() 
     found = probes.probes_are_unbiased_in_every_category(probed(TRUTH, shifted))
     (problem,) = found.problems
     assert problem.startswith("llm|rm earns +0.")
-    assert problem.endswith("more than predicted on sums")
+    assert problem.endswith("on sums compared with its predictions")
     assert found.rows is not None
     assert found.rows["low"].iloc[0] < 0.6 < found.rows["high"].iloc[0]
 

@@ -79,7 +79,7 @@ def test_the_daemon_makes_what_an_edited_pool_file_asks_for_once_and_nothing_els
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     served.wait_for("Dagster UI: http://127.0.0.1:3987")
-    assert "/asset-groups/~/demo" in served.wait_for("the graph of a pool")
+    assert "/assets/demo/report?view=lineage" in served.wait_for("the graph of a pool")
     refused = erp_command("ui")
     assert refused.returncode == 2
     assert "the UI of this project is served already: http://127.0.0.1:3987" in refused.stderr
