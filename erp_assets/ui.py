@@ -54,16 +54,33 @@ def serve(root: Path, port: int, say: Say) -> int:
         command = [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"]
         # A group of its own: an interrupt is passed on once, and the services end in their order.
         quietly = {**os.environ, "PYTHONWARNINGS": "ignore"}
-        process = subprocess.Popen(command, start_new_session=True, env=quietly)
+        process = subprocess.Popen(command, start_new_session=True, env=quietly, preexec_fn=_take_interrupts)
+        _take_interrupts()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             return _watch(root, process, address, say)
         except KeyboardInterrupt:
             return 0
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
-            process.wait()
+            _end(process)
+
+
+def _take_interrupts() -> None:
+    """Be interrupted by SIGINT, which what is started in the background of a shell inherits as ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the services: runs that are under way are given half a minute, as Dagster does."""
+    for number, seconds in ((signal.SIGINT, 40), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            if number == signal.SIGINT:
+                process.send_signal(number)
+            else:
+                os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+            return
 
 
 def _watch(root: Path, process: "subprocess.Popen[bytes]", address: str, say: Say) -> int:

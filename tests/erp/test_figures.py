@@ -21,6 +21,7 @@ from erp.figures import (
     fragment,
     frontier_figure,
     frontier_png,
+    history_png,
     pairwise_figure,
     pairwise_png,
     predictability_png,
@@ -549,12 +550,22 @@ def test_figures_have_no_background_of_their_own() -> None:
         assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
 
 
+def biases(times: int, seed: int = 0) -> tuple[Any, ...]:
+    """Biases of the LLMs at so many times, one of which is undefined and one an alarm."""
+    values = np.random.default_rng(seed).normal(size=(times, len(LLMS)))
+    values[0, 1] = np.nan
+    alarms = np.zeros(values.shape, dtype=bool)
+    alarms[-1, 0] = True
+    return [f"2026-01-{day + 1:02d}-06:00" for day in range(times)], LLMS, values, values - 0.5, values + 0.5, alarms
+
+
 PICTURES: dict[str, Callable[[int], bytes]] = {
     "frontier": lambda seed: frontier_png(*curves(lines=LINES, seed=seed)),
     "pairwise": lambda seed: pairwise_png(LLMS, pairs(seed=seed)),
     "win rates": lambda seed: win_rate_png(*rates(5, 4, seed=seed)),
     "comparison": lambda seed: comparison_png(**compared(values=[0.61, 0.58, 0.4, 0.54 + 0.01 * seed])),
     "predictability": lambda seed: predictability_png(LLMS, ["all"], [[0.5 + seed]] * 3, [[0.6]] * 3, [9]),
+    "history": lambda seed: history_png(*biases(6, seed)),
 }
 
 
@@ -588,6 +599,14 @@ def test_pngs_of_many_grow_in_height_and_of_undefined_values_are_drawn() -> None
     assert win_rate_png(many[:2], ["a"], *np.full((4, 1, 2), np.nan), [0])
     assert pairwise_png(LLMS, pairs()._replace(auroc=np.full(3, np.nan)))
     assert comparison_png(**compared(values=[np.nan] * 4, low=[np.nan] * 4, high=[np.nan] * 4))
+
+
+def test_the_history_is_drawn_for_one_time_and_for_many_and_alarms_show() -> None:
+    times, llms, *values, alarms = biases(1)
+    assert history_png(times, llms, *values, alarms) != history_png(times, llms, *values, np.zeros_like(alarms))
+    assert history_png(*biases(28))
+    with pytest.raises(ValueError, match="bias"):
+        history_png(times, llms, np.zeros((2, 2)), *values[1:], alarms)
 
 
 def test_intervals_that_miss_their_value_by_rounding_are_drawn() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 import dagster as dg
 import pytest
@@ -16,7 +17,8 @@ from conftest import environment
 
 from erp_assets.definitions import build_defs
 from erp_assets.lock import only_one
-from erp_assets.runs import Outcome, Run, _materialize, pool_states, rectangles, run_pool
+from erp_assets.runs import Outcome, Run, _materialize, _wait_for_gpu, pool_states, rectangles, run_pool
+from erp_assets.stage import GPU
 from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
@@ -437,3 +439,32 @@ def test_in_a_run_of_many_partitions_what_fails_takes_nothing_with_it(
     assert Warehouse(broken).stamp(Partition("report", "")) is not None
     page = (Warehouse(broken).place(Partition("report", "")) / "report.html").read_text()
     assert "left out here:</strong> broken." in page
+
+
+def test_a_run_waits_for_the_gpu_and_says_who_has_it_but_not_for_one_that_is_dead(tmp_path: Path) -> None:
+    settings = {"concurrency": {"pools": {"default_limit": 1}}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=settings) as instance:
+        storage = instance.event_log_storage
+
+        @dg.job
+        def nothing() -> None:
+            pass
+
+        def holder() -> dg.DagsterRun:
+            run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+            storage.initialize_concurrency_limit_to_default(GPU)
+            storage.claim_concurrency_slot(GPU, run.run_id, "step")
+            assert len(storage.get_concurrency_info(GPU).claimed_slots) == 1
+            return run
+
+        said: list[str] = []
+        dead = holder()
+        instance.report_run_failed(dead)
+        _wait_for_gpu(instance, said.append)
+        assert said == []
+        living = holder()
+        Timer(2, lambda: storage.free_concurrency_slots_for_run(living.run_id)).start()
+        began = time.monotonic()
+        _wait_for_gpu(instance, said.append)
+        assert said == [living.run_id[:8]]
+        assert time.monotonic() - began > 1

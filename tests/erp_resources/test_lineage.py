@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from erp_resources.lineage import STAGES, Partition, Stamp, fingerprint, partitions_of, states, upstream_of
+from erp_resources.lineage import (
+    REEVALUATIONS,
+    STAGES,
+    Partition,
+    Stamp,
+    fingerprint,
+    inputs_of,
+    partitions_of,
+    states,
+    upstream_of,
+)
 from erp_resources.pool import Pool, load_pool
 from erp_resources.warehouse import SCHEMAS
 
@@ -43,8 +53,9 @@ def made(pool: Pool) -> dict[Partition, Stamp]:
         columns = SCHEMAS[asset].names if asset in SCHEMAS else ["files"]
         for partition in partitions_of(pool, asset):
             content = {name: f"{partition}/{name}" for name in columns}
-            contents = {up: stamps[up].content for up in upstream_of(pool, partition)}
-            stamps[partition] = Stamp(fingerprint(pool, partition, contents), content)
+            inputs = inputs_of(pool, partition, dict.fromkeys(stamps, "materialized"))
+            contents = {up: stamps[up].content for up in inputs.used}
+            stamps[partition] = Stamp(fingerprint(pool, partition, inputs, contents), content)
     return stamps
 
 
@@ -90,6 +101,70 @@ def test_a_new_reward_model_samples_nothing_again(root: Path) -> None:
     new = {f"{asset}[{llm}|third]" for asset in CHAIN for llm in ("small", "large")}
     new |= {f"{asset}[third]" for asset in EVALUATED}
     assert changed(pool, stamps) == {"missing": new, "stale": {"report[]"}}
+
+
+def test_an_llm_of_which_something_failed_is_left_out_and_the_evaluations_of_the_others_are_up_to_date(
+    root: Path,
+) -> None:
+    alone = load(root, "  large: {backend: transformers, model: some/large, cost: 3}\n", "")
+    stamps = made(alone)
+    pool = load(root)
+    failed = {Partition("generations", "large")}
+    found = states(pool, stamps.get, failed=failed)
+    assert {f"{p.asset}[{p.key}]" for p, state in found.items() if state == "materialized"} == {
+        f"{p.asset}[{p.key}]" for p in stamps
+    }
+    inputs = inputs_of(pool, Partition("frontiers", "taste"), found)
+    assert inputs.complete == {"taste": ("small",)}
+    assert inputs.are_there(found)
+    assert not any("large" in up.key for up in inputs.used)
+    assert list(inputs.seen(pool).llms) == ["small"]
+    waited_for = states(pool, stamps.get)
+    assert waited_for[Partition("frontiers", "taste")] == waited_for[Partition("report", "")] == "stale"
+    assert not inputs_of(pool, Partition("frontiers", "taste"), waited_for).are_there(waited_for)
+
+
+def test_an_llm_that_failed_by_one_reward_model_is_in_the_evaluations_by_the_other(root: Path) -> None:
+    pool = load(root)
+    stamps = made(pool)
+    del stamps[Partition("rewards", "large|taste")]
+    found = states(pool, stamps.get, failed={Partition("rewards", "large|taste")})
+    assert found[Partition("frontiers", "other")] == "materialized"
+    assert found[Partition("frontiers", "taste")] == "stale"
+    assert inputs_of(pool, Partition("frontiers", "taste"), found).complete == {"taste": ("small",)}
+    assert inputs_of(pool, Partition("fresh_generations", "now"), found).complete == {
+        "taste": ("small",),
+        "other": ("small", "large"),
+    }
+
+
+def test_a_reward_model_that_failed_with_every_llm_is_left_out_of_the_report(root: Path) -> None:
+    pool = load(root)
+    stamps = made(pool)
+    failed = {Partition("rewards", f"{llm}|taste") for llm in pool.llms}
+    for partition in failed:
+        del stamps[partition]
+    found = states(pool, stamps.get, failed=failed)
+    assert not inputs_of(pool, Partition("frontiers", "taste"), found).are_there(found)
+    inputs = inputs_of(pool, Partition("report", ""), found)
+    assert inputs.complete == {"other": ("small", "large")}
+    assert inputs.are_there(found)
+
+
+def test_a_partition_that_a_check_found_wrong_counts_as_failed_and_what_is_made_from_it_is_stale(root: Path) -> None:
+    pool = load(root)
+    found = states(pool, made(pool).get, wrong={Partition("rewards", "small|taste")})
+    assert found[Partition("rewards", "small|taste")] == "failed"
+    assert found[Partition("expected_rewards", "small|taste")] == "stale"
+    assert found[Partition("expected_rewards", "large|taste")] == "materialized"
+
+
+def test_reevaluations_are_of_a_time_and_not_of_the_pool_file(root: Path) -> None:
+    pool = load(root)
+    assert all(partitions_of(pool, asset) == [] for asset in REEVALUATIONS)
+    upstream = upstream_of(pool, Partition("reevaluations", "2026-11-23-06:00"))
+    assert Partition("fresh_generations", "2026-11-23-06:00") in upstream
+    assert Partition("probes", "large|other") in upstream
 
 
 def test_another_cost_touches_evaluations_alone(root: Path) -> None:

@@ -135,6 +135,14 @@ def test_a_missing_partition_is_told_with_the_command_that_makes_it(warehouse: W
         warehouse.read(SMALL)
 
 
+def test_the_stored_partitions_of_an_asset_are_told_by_their_names(warehouse: Warehouse) -> None:
+    assert warehouse.stored("rewards") == []
+    for key in ("a/b:c|x", "a|y"):
+        warehouse.write(Partition("rewards", key), rewards(3), "made")
+    (warehouse.folder / "rewards" / "llm=empty" / "reward_model=x").mkdir(parents=True)
+    assert sorted(warehouse.stored("rewards")) == ["a/b:c|x", "a|y"]
+
+
 def test_a_damaged_file_counts_as_not_there(warehouse: Warehouse) -> None:
     warehouse.write(SMALL, rewards(3), "f")
     (warehouse.place(SMALL) / "part.parquet").write_bytes(b"PAR1 not really PAR1")
