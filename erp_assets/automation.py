@@ -67,6 +67,7 @@ class Is(dg.AutomationCondition[Key]):
     def __init__(self, pool: Pool, kind: Kind) -> None:
         self.pool = pool
         self.kind = kind
+        self._edited = _time_of_edit(pool)
 
     @property
     def name(self) -> str:
@@ -85,7 +86,9 @@ class Is(dg.AutomationCondition[Key]):
 
     def evaluate(self, context: dg.AutomationContext[Key]) -> dg.AutomationResult[Key]:
         """The partitions of the asset for which it holds."""
-        keys = set() if context.candidate_subset.is_empty else self._keys(context)
+        # Runs read the file as it is now: before it is loaded here as well, nothing can be said of what they made.
+        is_loaded = self._edited == _time_of_edit(self.pool)
+        keys = self._keys(context) if is_loaded and not context.candidate_subset.is_empty else set()
         if context.candidate_subset.is_partitioned:
             subset = context.candidate_subset.compute_intersection_with_partition_keys(keys)
         else:
@@ -114,6 +117,10 @@ class Is(dg.AutomationCondition[Key]):
             if inputs.are_there(found, also) and not elsewhere & {*inputs.used}:
                 keys.add(partition.key)
         return keys
+
+
+def _time_of_edit(pool: Pool) -> float | None:
+    return pool.path.stat().st_mtime if pool.path.exists() else None
 
 
 _seen: WeakKeyDictionary[Any, dict[str, dict[Partition, str]]] = WeakKeyDictionary()

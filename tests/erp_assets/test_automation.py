@@ -232,6 +232,16 @@ def test_nothing_is_requested_while_a_command_runs_the_pool(pool: Pool, daemon: 
     assert daemon.tick(pool) == [Partition("prompts", ""), Partition("prompt_embeddings", "")]
 
 
+def test_nothing_is_requested_between_an_edit_of_the_file_and_its_loading(
+    made_pool: Pool, daemon: Daemon, edit_pool: EditPool
+) -> None:
+    loaded = build_defs([made_pool])
+    grown = edit_pool("reward_models:", THIRD)
+    requested = dg.evaluate_automation_conditions(loaded, daemon.instance, evaluation_time=daemon.now)
+    assert requested.total_requested == 0
+    assert daemon.tick(grown) == [Partition("generations", "third")]
+
+
 def test_evaluations_are_refreshed_on_their_own_schedule(made_pool: Pool, daemon: Daemon, edit_pool: EditPool) -> None:
     edited = edit_pool("llms:", 'automation: {refresh: "0 6 * * *"}\nllms:')
     assert daemon.settle(edited) == once()
