@@ -27,6 +27,7 @@ Say = Callable[[str], None]
 Files = dict[str, tuple[int, int]]
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_ROLL_CALLS = 30.0
 _RELOAD = """
 mutation {
   reloadWorkspace {
@@ -86,12 +87,16 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _watch(root: Path, process: "subprocess.Popen[bytes]", address: str, say: Say) -> int:
     """Say when the UI answers, and load the pools anew whenever their files change, until the process ends."""
     seen = pool_files(root)
-    is_up = False
+    is_up, looked = False, 0.0
     while process.poll() is None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         if not is_up and _answers(address):
             is_up = True
             say(_first_steps(root, address))
+            looked = time.monotonic()
+        elif is_up and time.monotonic() - looked > _SECONDS_BETWEEN_ROLL_CALLS:
+            end_dead_runs(say)
+            looked = time.monotonic()
         elif is_up and (now := pool_files(root)) != seen:
             changed = sorted(name for name in {*seen, *now} if seen.get(name) != now.get(name))
             seen = now
@@ -138,17 +143,28 @@ def end_dead_runs(say: Say) -> None:
     with dg.DagsterInstance.get() as instance:
         under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
         for run in instance.get_runs(dg.RunsFilter(statuses=under_way)):
-            events = (entry.dagster_event for entry in instance.all_logs(run.run_id))
+            logged = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+            events = (entry.dagster_event for entry in logged)
             processes = {
                 int(str(event.engine_event_data.metadata["pid"].value))
                 for event in events
                 if event is not None and event.is_engine_event and "pid" in event.engine_event_data.metadata
             }
-            if processes and not any(Path(f"/proc/{pid}").exists() for pid in processes):
+            if processes and not any(_is_alive(pid) for pid in processes):
                 instance.report_run_failed(run, "The process that did this run was killed.")
                 if instance.event_log_storage.supports_global_concurrency_limits:
                     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
                 say(f"Run {run.run_id[:8]} was killed before it ended; it is marked as failed.")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _first_steps(root: Path, address: str) -> str:

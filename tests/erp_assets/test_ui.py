@@ -109,10 +109,8 @@ def test_the_daemon_makes_what_an_edited_pool_file_asks_for_once_and_nothing_els
 
 
 def test_a_run_whose_process_is_gone_is_marked_as_failed_and_a_living_one_is_not(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dg.DagsterInstance, "get", staticmethod(lambda: instance))
-
     @dg.job
     def nothing() -> None:
         pass
@@ -120,21 +118,24 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed_and_a_living_one_is_not
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     alive = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    runs = {}
-    for name, pid in (("gone", gone.pid), ("alive", alive.pid)):
-        runs[name] = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
-        data = EngineEventData({"pid": dg.MetadataValue.text(str(pid))})
-        instance.report_engine_event(f"Started process for run (pid: {pid}).", runs[name], data)
     said: list[str] = []
-    end_dead_runs(said.append)
-    alive.kill()
-    statuses = {name: instance.get_run_by_id(run.run_id) for name, run in runs.items()}
-    assert statuses["gone"] is not None
-    assert statuses["gone"].status == dg.DagsterRunStatus.FAILURE
-    assert statuses["alive"] is not None
-    assert statuses["alive"].status == dg.DagsterRunStatus.STARTED
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        monkeypatch.setattr(
+            dg.DagsterInstance, "get", staticmethod(lambda: dg.DagsterInstance.from_ref(instance.get_ref()))
+        )
+        runs = {}
+        for name, pid in (("gone", gone.pid), ("alive", alive.pid)):
+            run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+            data = EngineEventData({"pid": dg.MetadataValue.text(str(pid))})
+            instance.report_engine_event(f"Started process for run (pid: {pid}).", run, data)
+            runs[name] = run.run_id
+        end_dead_runs(said.append)
+        end_dead_runs(said.append)
+        alive.kill()
+        statuses = {name: run.status for name, run_id in runs.items() if (run := instance.get_run_by_id(run_id))}
+    assert statuses == {"gone": dg.DagsterRunStatus.FAILURE, "alive": dg.DagsterRunStatus.STARTED}
     assert len(said) == 1
-    assert runs["gone"].run_id[:8] in said[0]
+    assert runs["gone"][:8] in said[0]
 
 
 def test_pool_files_that_are_written_added_or_removed_are_seen(project: Path) -> None:
