@@ -42,6 +42,7 @@ class Daemon:
             (request.key.name, key)
             for request in result.results
             if isinstance(request.key, dg.AssetCheckKey)
+            if request.true_subset.is_partitioned
             for key in request.true_subset.expensively_compute_partition_keys()
         }
         requested = []

@@ -49,7 +49,7 @@ def test_every_pool_file_of_the_project_loads_as_one_graph_with_its_own_prefix()
 
 def test_dagster_maps_partitions_upstream_as_the_lineage_says(pool: Pool) -> None:
     graph = build_defs([pool]).resolve_asset_graph()
-    for asset in STAGES:
+    for asset in (asset for asset in STAGES if asset not in REEVALUATIONS):
         node = graph.get(dg.AssetKey([pool.name, asset]))
         for partition in partitions_of(pool, asset):
             found = set()
