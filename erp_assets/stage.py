@@ -139,10 +139,11 @@ class Step:
     def left_out(self, key: str) -> list[str]:
         """The LLMs and reward models of the pool that are not in an evaluation, because they are not complete."""
         complete = self.inputs(key).complete
-        covered = [key] if STAGES[self.asset].dimensions else list(self.pool.reward_models)
+        own = self.names(key).get(REWARD_MODEL)
+        covered = [own] if own else list(self.pool.reward_models)
         absent = [name for name in covered if name not in complete]
         return absent + [
-            llm if key else f"{llm} (by {name})"
+            llm if own else f"{llm} (by {name})"
             for name in covered
             if name in complete
             for llm in self.pool.llms

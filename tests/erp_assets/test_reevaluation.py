@@ -179,6 +179,7 @@ def test_the_history_is_one_picture_for_every_reward_with_every_time_in_it(
     assert event is not None
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
+    assert "left_out" not in metadata
     assert "data:image/png;base64," in str(metadata["history by vowels"].value)
     row = table(timed_pool, "reevaluations", latest_window(timed_pool)).set_index(["reward_model", "llm"])
     assert metadata["bias of large by vowels"].value == pytest.approx(row.loc["vowels", "large"]["bias"])
