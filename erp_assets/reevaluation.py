@@ -27,6 +27,7 @@ from erp_resources.language_models.interface import failed
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
 from erp_resources.reward_models import RewardModel
+from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Staging, Warehouse
 
 ALPHA = 0.05
@@ -215,10 +216,15 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             place = pc.is_in(every["prompt_id"], value_set=responses["prompt_id"].unique())
             asked = every.filter(place)
             frame = asked.to_pandas().set_index("prompt_id")
-            answered = responses["llm"].unique().to_pylist()
-            complete = {
-                name: [llm for llm in llms if llm in answered] for name, llms in step.inputs(key).complete.items()
+            asked_llms = responses["llm"].unique().to_pylist()
+            here = {
+                name: [llm for llm in llms if llm in asked_llms] for name, llms in step.inputs(key).complete.items()
             }
+            complete = {name: llms for name, llms in here.items() if llms}
+            if not complete:
+                raise UserError(
+                    f"reevaluations[{key}]: none of the LLMs that were sampled then is in the pool any more"
+                )
             total = sum(len(llms) for llms in complete.values()) * len(frame)
             advance = step.progress(f"re-evaluation {key}", total)
             tables = []

@@ -78,6 +78,10 @@ def test_a_test_prompt_that_says_what_a_train_prompt_says_is_a_leak() -> None:
     assert problem.startswith("1 of 2 test prompts say the same as a train prompt")
     assert found.rows is not None
     assert found.rows[["prompt_id", "prompt_id_train"]].values.tolist() == [["p1", "p0"]]
+    sums = corpus(["What is 2 + 3?", "What is 2 - 3?", "Is f(x) = 1.5?", "Is f(x) = 15?"])
+    assert prompts.no_test_prompt_is_a_train_prompt(sums).problems == []
+    quoted = corpus(['Say "hello", please.', "say hello please"])
+    assert prompts.no_test_prompt_is_a_train_prompt(quoted).numbers == {"leaked": 1}
     same_embed_text = corpus(["Why one?", "Why two?"], embed_text=["Why", "Why"])
     assert prompts.no_test_prompt_is_a_train_prompt(same_embed_text).numbers == {"leaked": 1}
     within_train = corpus(["Why?", "How?", "why", "Who?"], ["train", "test", "train", "test"])
