@@ -138,7 +138,7 @@ def run(
     """Materialise everything that is missing or stale."""
     chosen = _pool(pool)
     from erp_assets.lock import only_one
-    from erp_assets.runs import pool_states, run_pool
+    from erp_assets.runs import failed_checks, pool_states, run_pool
 
     def waiting(who: str) -> None:
         err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
@@ -157,6 +157,7 @@ def run(
             on_wait=_say_who_has_the_gpu,
         )
         found = pool_states(chosen, instance)
+        wrong = failed_checks(chosen, instance)
     left = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
     failed = [outcome for outcome in outcomes if outcome.error]
     seconds = time.monotonic() - began
@@ -176,10 +177,11 @@ def run(
                     for outcome in outcomes
                 ],
                 "not_materialized": left,
+                "checks_not_passed": len(wrong),
             }
         )
     else:
-        _summary(chosen, outcomes, left, seconds)
+        _summary(chosen, outcomes, left, len(wrong), seconds)
     if failed:
         raise typer.Exit(1)
 
@@ -257,7 +259,7 @@ def _title(run: "Run") -> str:
     return " ".join(shown) + (f" ({len(names)} partitions)" if len(names) > 1 else "")
 
 
-def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: float) -> None:
+def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], wrong: int, seconds: float) -> None:
     failed = [outcome for outcome in outcomes if outcome.error]
     made = sum(len(o.run.assets) * len(o.run.keys) for o in outcomes if not o.error and not o.run.checks_only)
     if not outcomes and not left:
@@ -266,6 +268,8 @@ def _summary(pool: Pool, outcomes: "list[Outcome]", left: list[str], seconds: fl
         out.print(f"Pool [bold]{pool.name}[/]: {len(failed)} of {len(outcomes)} runs failed, {made} partitions made.")
     else:
         out.print(f"Pool [bold]{pool.name}[/]: {made} partition{'s' * (made != 1)} made in {seconds:.0f} s.")
+    if wrong:
+        out.print(f"{wrong} check{'s' * (wrong != 1)} not passed: `erp status --pool {pool.name}` says what is wrong.")
     if left:
         out.print(f"Not up to date: {', '.join(left)}. `erp status --pool {pool.name}` says which partitions.")
         return
