@@ -138,7 +138,9 @@ def rewards_are_in_range(scored: Scored) -> Verdict:
     One such can decide a mean. Rewards of which half are the same have no such deviation, and pass.
     """
     rewards = scored.table["reward"].to_numpy().astype(np.float64)
-    median = np.nanmedian(rewards) if np.isfinite(rewards).any() else np.nan
+    if not np.isfinite(rewards).any():
+        return Verdict([], {"outliers": 0})
+    median = float(np.nanmedian(rewards))
     deviation = 1.4826 * float(np.nanmedian(np.abs(rewards - median)))
     if not deviation > 0:
         return Verdict([], {"outliers": 0})
