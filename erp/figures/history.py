@@ -6,16 +6,20 @@ What belongs here: the figure of biases over time. What to keep out: biases and 
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure as Picture
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from erp.figures.layout import label_width, padded, reach, shaped, shortened
-from erp.figures.pictures import POINT, WIDTH, blank, legend, panel, png, write
+from erp.figures.layout import LETTER, label_width, padded, reach, shaped, shortened
+from erp.figures.pictures import POINT, WIDTH, blank, legend, legend_rows, panel, png, write
 from erp.figures.style import INK, POLICIES
 
-_ROW, _GAP = 64, 14
-_TIMES_NAMED = 6
-_AS_PREDICTED, _ALARM = POLICIES["ERP"].colour, POLICIES["random"].colour
+_NAME, _ROW, _RIGHT = 26, 64, 44
+_KEYS = (
+    ("o", POLICIES["ERP"].colour, "as predicted, within chance"),
+    ("X", POLICIES["random"].colour, "alarm: biased by more than chance explains"),
+)
 
 
 def history_png(
@@ -26,9 +30,9 @@ def history_png(
     Parameters
     ----------
     times : (T,)
-        The re-evaluations, from the first on.
+        The re-evaluations, from the first on: a date, YYYY-MM-DD, and what tells apart those of a day behind it.
     llms : (M,)
-        A row of the picture for each, all with the same scale.
+        A panel of the picture for each, all with the same scale.
     bias, low, high : (T, M)
         Mean of fresh less predicted rewards, and the ends of its interval; nan where an LLM was not re-evaluated.
     alarms : booleans (T, M)
@@ -39,22 +43,35 @@ def history_png(
     ValueError
         When shapes do not fit.
     """
+    return png(_picture(times, llms, bias, low, high, alarms))
+
+
+def _picture(
+    times: Sequence[str], llms: Sequence[str], bias: ArrayLike, low: ArrayLike, high: ArrayLike, alarms: ArrayLike
+) -> Picture:
     shape = (len(times), len(llms))
     bias, low, high = shaped("bias", bias, shape), shaped("low", low, shape), shaped("high", high, shape)
     alarms = shaped("alarms", np.asarray(alarms, dtype=np.float64), shape) > 0
-    labels = [shortened(llm, 26) for llm in llms]
-    left, top = label_width(labels, 12) + 46, 30
-    picture = blank(top + (_ROW + _GAP) * len(llms) + 30)
     known = np.concatenate([bias.ravel(), low.ravel(), high.ravel(), [0.0]])
     known = known[np.isfinite(known)]
     window = padded(known.min(), known.max(), 0.08, 0.08) if np.ptp(known) else (-1.0, 1.0)
-    named = np.unique(np.linspace(0, len(times) - 1, min(len(times), _TIMES_NAMED)).round().astype(int))
-    for i, label in enumerate(labels):
-        above = top + (_ROW + _GAP) * i
-        axes = panel(picture, left, above, WIDTH - left - 44, _ROW)
-        write(picture, 0, above + _ROW / 2, label)
+    levels = [level for level in MaxNLocator(3).tick_values(*window) if window[0] <= level <= window[1]]
+    heights = [f"{level:g}".replace("-", "−") for level in levels]
+    left = label_width(heights, 12)
+    width = WIDTH - left - _RIGHT
+    dates = _dates(times)
+    named = _named(dates, width)
+    head = 10 + 20 * len(legend_rows([text for *_, text in _KEYS], WIDTH)) + 20
+    picture = blank(head + (_NAME + _ROW) * len(llms) + 44)
+    entries = [(Line2D([], [], color=colour, marker=marker, linestyle=""), text) for marker, colour, text in _KEYS]
+    legend(picture, 0, 2, WIDTH, entries)
+    write(picture, 8, head - 16, "Mean of fresh less predicted rewards, with its 95 % interval")
+    for i, llm in enumerate(llms):
+        above = head + (_NAME + _ROW) * i
+        write(picture, left, above + _NAME / 2, shortened(llm, 70), weight="bold")
+        axes = panel(picture, left, above + _NAME, width, _ROW)
         axes.axhline(0, color=INK, linewidth=1.5 * POINT)
-        for chosen, colour, marker in ((~alarms[:, i], _AS_PREDICTED, "o"), (alarms[:, i], _ALARM, "X")):
+        for chosen, (marker, colour, _) in zip((~alarms[:, i], alarms[:, i]), _KEYS, strict=True):
             place = np.flatnonzero(chosen & np.isfinite(bias[:, i]))
             axes.errorbar(
                 place,
@@ -66,17 +83,21 @@ def history_png(
                 elinewidth=1.6 * POINT,
                 capsize=2.5 * POINT,
             )
-        axes.set(xlim=(-0.5, len(times) - 0.5), ylim=window, xticks=named)
-        axes.set_xticklabels(_dates(times, named) if i == len(labels) - 1 else [""] * len(named))
-        axes.locator_params(axis="y", nbins=4)
-    keys = (("o", _AS_PREDICTED, "as predicted, within chance"), ("X", _ALARM, "biased, by more than chance explains"))
-    entries = [(Line2D([], [], color=colour, marker=marker, linestyle=""), text) for marker, colour, text in keys]
-    legend(picture, left, 2, WIDTH - left, entries)
-    return png(picture)
+        axes.set(xlim=(-0.5, len(times) - 0.5), ylim=window, xticks=named, yticks=levels, yticklabels=heights)
+        axes.set_xticklabels([dates[place] for place in named] if i == len(llms) - 1 else [""] * len(named))
+    return picture
 
 
-def _dates(times: Sequence[str], places: np.ndarray) -> list[str]:
-    """The times at these places, without what is the same for all of them behind the date."""
+def _dates(times: Sequence[str]) -> list[str]:
+    """The times as words: a date, and in a second line what is behind it where a date comes twice."""
     days = [time[:10] for time in times]
-    unique = len(set(days)) == len(days)
-    return [days[place] if unique else times[place] for place in places]
+    if len(set(days)) == len(days):
+        return days
+    return [f"{day}\n{time[10:].lstrip('-T ')}" for day, time in zip(days, times, strict=True)]
+
+
+def _named(dates: Sequence[str], width: float) -> list[int]:
+    """Which dates have room below so many pixels: every k-th, the last among them."""
+    longest = max((len(line) for date in dates for line in date.split("\n")), default=0)
+    step = int(np.ceil(len(dates) * (1.1 * LETTER * longest + 12) / width))
+    return list(range(len(dates) - 1, -1, -max(1, step)))[::-1]

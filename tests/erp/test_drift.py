@@ -112,7 +112,7 @@ def test_a_draw_of_prompts_is_the_same_in_any_order_and_hardly_changes_as_the_co
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"predicted has shape \(3, 2\), expected \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"predicted has shape \(3, 2\), fresh \(2, 2\): expected the same"):
         drift(np.zeros((2, 2)), np.zeros((3, 2)), np.zeros((2, 2)), [1, 1])
     with pytest.raises(ValueError, match="n_train"):
         drift(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2)), [0, 1])
