@@ -51,6 +51,17 @@ def indices(name: str, values: ArrayLike, length: int | None, upper: int) -> Int
     return result
 
 
+def prompt_costs_of(values: ArrayLike, n_prompts: int, n_llms: int) -> Floats:
+    """Costs of every LLM, (n_llms,), or of every LLM on every prompt, (n_prompts, n_llms), checked like `costs_of`."""
+    if np.ndim(values) < 2:
+        return costs_of(values, n_llms)
+    costs = finite("costs", values, 2, (n_prompts, n_llms))
+    if costs.min() < 0:
+        place = tuple(int(i) for i in np.argwhere(costs < 0)[0])
+        raise ValueError(f"costs must not be negative: {costs[place]} at index {place}")
+    return costs
+
+
 def costs_of(values: ArrayLike, n_llms: int) -> Floats:
     """The cost per prompt of every LLM, shape (n_llms,): finite and not negative, or `ValueError`."""
     costs = finite("costs", values, 1, (n_llms,))

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from erp._check import Floats, Integers, costs_of, finite
+from erp._check import Floats, Integers, finite, prompt_costs_of
 from erp.routing import BLOCK_CELLS, checked_exchange_rate, envelopes
 
 
@@ -30,7 +30,7 @@ class Frontier:
 
     Point k holds for exchange rates in [exchange_rate[k], exchange_rate[k + 1]), the last for all above;
     exchange_rate[0] is 0. All arrays are float64 (B,), read-only: `exchange_rate` rises and `cost` (mean per
-    prompt) falls strictly; `reward` and `regret` are means per prompt in units of reward. Reward on the very
+    prompt) falls strictly, or where decisions are made by predicted costs, nearly so; `reward` and `regret` are means per prompt in units of reward. Reward on the very
     predictions that the policy decides by falls; on actual rewards it need not.
     """
 
@@ -60,7 +60,7 @@ class Frontier:
 
     def non_dominated(self) -> Integers:
         """Indices of the points that no cheaper point equals in regret: cost rises, regret falls strictly."""
-        ascending = np.arange(len(self))[::-1]
+        ascending = np.lexsort((self.regret, self.cost))
         regret = self.regret[ascending]
         cheaper = np.concatenate([[np.inf], np.minimum.accumulate(regret)[:-1]])
         return np.asarray(ascending[regret < cheaper])
@@ -87,7 +87,7 @@ class Path(Protocol):
         """The share of prompts that each LLM gets, (B, n_llms), or only at some of the B points."""
 
     def frontier(self, actual: Floats, costs: Floats) -> Frontier:
-        """What the decisions spend and earn by `actual` (n, M) and `costs` (M,)."""
+        """What the decisions spend and earn by `actual` (n, M) and `costs`, (M,) or (n, M)."""
 
     def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
         """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
@@ -137,14 +137,15 @@ class DecisionPath:
     def frontier(self, actual: Floats, costs: Floats) -> Frontier:
         """What the decisions spend and earn by `actual` (n, M) and `costs` (M,)."""
         n_prompts = self.first.size
+        every = np.arange(n_prompts)
         gain = actual[self.prompt, self.after] - actual[self.prompt, self.before]
         gain = _running_sum(gain)[self.changes] / n_prompts
         # Summed from the last decisions on, so that the cost falls strictly and ends on the cheapest LLM's exactly.
-        saving = _running_sum((costs[self.before] - costs[self.after])[::-1])
+        saving = _running_sum(self._savings(costs)[::-1])
         excess = saving[self.prompt.size - self.changes] / n_prompts
-        last = costs[self.at(float(self.exchange_rate[-1]))]
+        last = _of(costs, every, self.at(float(self.exchange_rate[-1])))
         end = last[0] if np.ptp(last) == 0 else last.mean()
-        reward = actual[np.arange(n_prompts), self.first]
+        reward = actual[every, self.first]
         return Frontier(
             exchange_rate=self.exchange_rate,
             cost=end + excess,
@@ -154,14 +155,19 @@ class DecisionPath:
 
     def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
         """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
-        reward = weights @ actual[np.arange(self.first.size), self.first]
+        every = np.arange(self.first.size)
+        reward = weights @ actual[every, self.first]
         gain = actual[self.prompt, self.after] - actual[self.prompt, self.before]
-        return self._outcomes(reward, gain, costs, weights)
+        return self._outcomes(reward, gain, weights @ _of(costs, every, self.first), self._savings(costs), weights)
 
-    def _outcomes(self, reward: Floats, gain: Floats, costs: Floats, weights: Floats) -> Outcomes:
-        """From sums of reward (b,) at exchange rate 0 and the gains of each change, (E,) or (b, E)."""
+    def _savings(self, costs: Floats) -> Floats:
+        """What each change saves (E,)."""
+        return _of(costs, self.prompt, self.before) - _of(costs, self.prompt, self.after)
+
+    def _outcomes(self, reward: Floats, gain: Floats, cost: Floats, saving: Floats, weights: Floats) -> Outcomes:
+        """From sums of reward and cost (b,) at exchange rate 0 and gain and saving of each change, (E,) or (b, E)."""
         drawn = weights[:, self.prompt]
-        spent = (weights @ costs[self.first])[:, None] - self._sums(drawn * (costs[self.before] - costs[self.after]))
+        spent = cost[:, None] - self._sums(drawn * saving)
         earned = reward[:, None] + self._sums(drawn * gain)
         return Outcomes(spent / self.first.size, earned / self.first.size)
 
@@ -199,7 +205,8 @@ class ShuffledPath:
 
     def frontier(self, actual: Floats, costs: Floats) -> Frontier:
         """What the decisions spend and earn by `actual` (n, M) and `costs` (M,)."""
-        dealt = self.path.frontier(np.broadcast_to(actual.mean(axis=0), actual.shape), costs)
+        mean_costs = costs if costs.ndim == 1 else costs.mean(axis=0)
+        dealt = self.path.frontier(np.broadcast_to(actual.mean(axis=0), actual.shape), mean_costs)
         regret = actual.max(axis=1).mean() - dealt.reward
         return Frontier(dealt.exchange_rate, dealt.cost, dealt.reward, regret)
 
@@ -208,7 +215,10 @@ class ShuffledPath:
         path = self.path
         mean = weights @ actual / path.first.size
         first = np.stack([weights @ (path.first == llm) for llm in range(actual.shape[1])], axis=1)
-        return path._outcomes((first * mean).sum(axis=1), mean[:, path.after] - mean[:, path.before], costs, weights)
+        paid = np.broadcast_to(costs, mean.shape) if costs.ndim == 1 else weights @ costs / path.first.size
+        reward, cost = ((first * values).sum(axis=1) for values in (mean, paid))
+        gain, saving = mean[:, path.after] - mean[:, path.before], paid[:, path.before] - paid[:, path.after]
+        return path._outcomes(reward, gain, cost, saving, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +251,9 @@ class RandomPath:
     def outcomes(self, actual: Floats, costs: Floats, weights: Floats) -> Outcomes:
         """The same on resamples: `weights` (b, n) says how often each prompt was drawn (`erp.bootstrap`)."""
         reward = (weights @ actual.mean(axis=1))[:, None] / self.n_prompts
-        return Outcomes(np.full_like(reward, costs.mean()), reward)
+        if costs.ndim == 1:
+            return Outcomes(np.full_like(reward, costs.mean()), reward)
+        return Outcomes((weights @ costs.mean(axis=1))[:, None] / self.n_prompts, reward)
 
 
 def decision_path(scores: ArrayLike, costs: ArrayLike) -> DecisionPath:
@@ -256,8 +268,8 @@ def decision_path(scores: ArrayLike, costs: ArrayLike) -> DecisionPath:
     scores : (n, M)
         What the policy believes about every LLM on every prompt: predicted rewards, or anything to take costs
         from.
-    costs : (M,)
-        Cost per prompt of every LLM.
+    costs : (M,) or (n, M)
+        Cost per prompt of every LLM, the same for all prompts or as predicted for each.
 
     Returns
     -------
@@ -271,12 +283,13 @@ def decision_path(scores: ArrayLike, costs: ArrayLike) -> DecisionPath:
     """
     scores = finite("scores", scores, 2)
     n_prompts, n_llms = scores.shape
-    costs = costs_of(costs, n_llms)
+    costs = prompt_costs_of(costs, n_prompts, n_llms)
     first = np.empty(n_prompts, dtype=np.intp)
     rates, prompts, before, after = [], [], [], []
     block = max(1, BLOCK_CELLS // n_llms)
     for start in range(0, n_prompts, block):
-        llm, until = envelopes(scores[start : start + block], costs)
+        part = slice(start, start + block)
+        llm, until = envelopes(scores[part], costs if costs.ndim == 1 else costs[part])
         row, place = np.nonzero(until[:, 1:] > 0)
         rates.append(until[row, place + 1])
         prompts.append(row + start)
@@ -311,8 +324,8 @@ def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) ->
         What the policy decides by, for every prompt and LLM: predicted rewards, or anything to take costs from.
     actual : (n, M)
         Empirical expected rewards, by which the decisions are judged.
-    costs : (M,)
-        Cost per prompt of every LLM.
+    costs : (M,) or (n, M)
+        Cost per prompt of every LLM; when it is of every prompt, decisions and what they spend know it exactly.
 
     Returns
     -------
@@ -326,17 +339,18 @@ def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) ->
     """
     predicted = finite("predicted", predicted, 2)
     actual = finite("actual", actual, 2, predicted.shape)
-    costs = costs_of(costs, predicted.shape[1])
+    costs = prompt_costs_of(costs, *predicted.shape)
     return decision_path(predicted, costs).frontier(actual, costs)
 
 
 def fixed_points(actual: ArrayLike, costs: ArrayLike) -> list[Point]:
     """What each LLM spends and earns when it answers every prompt: M points in the order of the columns.
 
-    `actual` (n, M) empirical expected rewards, `costs` (M,). Raises `ValueError` as `exact_frontier` does.
+    `actual` (n, M) empirical expected rewards, `costs` (M,) or (n, M). Raises `ValueError` as `exact_frontier` does.
     """
     actual = finite("actual", actual, 2)
-    costs = costs_of(costs, actual.shape[1])
+    costs = prompt_costs_of(costs, *actual.shape)
+    costs = costs if costs.ndim == 1 else costs.mean(axis=0)
     best = actual.max(axis=1, keepdims=True)
     rewards, regrets = actual.mean(axis=0), (best - actual).mean(axis=0)
     return [Point(float(c), float(r), float(g)) for c, r, g in zip(costs, rewards, regrets, strict=True)]
@@ -349,6 +363,11 @@ def random_point(actual: ArrayLike, costs: ArrayLike) -> Point:
     """
     cost, reward, regret = np.mean(fixed_points(actual, costs), axis=0)
     return Point(float(cost), float(reward), float(regret))
+
+
+def _of(costs: Floats, prompt: Integers, llm: Integers) -> Floats:
+    """What these LLMs cost on these prompts, by costs (M,) or (n, M)."""
+    return costs[llm] if costs.ndim == 1 else costs[prompt, llm]
 
 
 def _running_sum(values: Floats) -> Floats:

@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -61,7 +61,7 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
     def __init__(self, beta: float | Literal["auto"] = 1.0) -> None:
         self.beta = beta
 
-    def fit(self, embeddings: ArrayLike, targets: ArrayLike) -> Self:
+    def fit(self, embeddings: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> Self:
         """Fit all probes.
 
         For d <= n nothing else of the size of float64 embeddings is held: memory is that of the results, of a few
@@ -75,19 +75,24 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
         targets : (n, m)
             Empirical expected rewards, one column per LLM; nan where the LLM has none on the prompt. Targets
             that have the same prompts share one factorisation. A constant column gets coefficients of 0.
+        weights : (n, m), optional
+            How much every target counts on a prompt, as the number of samples that it is a mean of: positive where
+            the target is known. They are scaled to a mean of 1 for each target, so that beta keeps its meaning;
+            targets with the same prompts and weights share one factorisation.
 
         Raises
         ------
         ValueError
             When `beta` is neither positive nor "auto", shapes do not fit (a single target is a column:
-            (n, 1)), an embedding is not finite, a target is infinite or has fewer than 2 prompts.
+            (n, 1)), an embedding is not finite, a target is infinite or has fewer than 2 prompts, or a weight
+            is not positive.
         """
         automatic = isinstance(self.beta, str) and self.beta == "auto"
         if not automatic and not (isinstance(self.beta, float | int | np.number) and 0 < self.beta < np.inf):
             raise ValueError(f"beta must be a positive number or 'auto', got {self.beta!r}")
         embeddings, targets = _checked(embeddings, targets)
         self._betas = BETAS if automatic else np.array([float(self.beta)])
-        fitted, self._design = _fitted(embeddings, targets, self._betas)
+        fitted, self._design = _fitted(embeddings, targets, self._betas, weights=_relative(weights, targets))
         self.coefficients_ = fitted.coefficients
         self.intercept_ = fitted.intercept
         self.beta_ = self._betas[fitted.which]
@@ -143,7 +148,9 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
         return np.asarray(embeddings @ self.coefficients_.T + self.intercept_)
 
 
-def leave_one_out(embeddings: ArrayLike, targets: ArrayLike, beta: ArrayLike) -> Floats:
+def leave_one_out(
+    embeddings: ArrayLike, targets: ArrayLike, beta: ArrayLike, weights: ArrayLike | None = None
+) -> Floats:
     """The leave-one-out predictions of probes with known betas: `RidgeProbes.leave_one_out_`, without a fit.
 
     Parameters
@@ -154,6 +161,8 @@ def leave_one_out(embeddings: ArrayLike, targets: ArrayLike, beta: ArrayLike) ->
         Empirical expected rewards, one column per LLM; nan where the LLM has none on the prompt.
     beta : (m,)
         The penalty of every target, positive.
+    weights : (n, m), optional
+        As for `RidgeProbes.fit`.
 
     Returns
     -------
@@ -172,7 +181,48 @@ def leave_one_out(embeddings: ArrayLike, targets: ArrayLike, beta: ArrayLike) ->
     if beta.min() <= 0:
         raise ValueError(f"beta must be positive: {beta.min()} at index {int(beta.argmin())}")
     betas, which = np.unique(beta, return_inverse=True)
-    return _fitted(embeddings, targets, betas, which=which)[0].leave_one_out
+    return _fitted(embeddings, targets, betas, which=which, weights=_relative(weights, targets))[0].leave_one_out
+
+
+def shared_beta(embeddings: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """One penalty for all LLMs of a pool: the one of `BETAS` by which they are told apart best.
+
+    That is the one with the least mean squared exact leave-one-out error of the deviations: of what each LLM earns
+    less the mean over the LLMs that the prompt has. Only differences between LLMs route, and what all of a prompt
+    share cancels when it is shrunk alike. With no prompt that two LLMs have, the errors themselves count. A tie takes
+    the larger.
+
+    Parameters
+    ----------
+    embeddings, targets, weights
+        As for `RidgeProbes.fit`.
+
+    Raises
+    ------
+    ValueError
+        As `RidgeProbes.fit` does.
+    """
+    embeddings, targets = _checked(embeddings, targets)
+    groups = [
+        (rows, columns, own, _Design.of(own, BETAS, its))
+        for rows, columns, its in _alike(targets, _relative(weights, targets))
+        for own in [embeddings if rows.all() else embeddings[rows]]
+    ]
+    known = ~np.isnan(targets)
+    shared = known.sum(axis=1) > 1
+    errors = np.empty(BETAS.size)
+    residual = np.zeros(targets.shape)
+    for g in range(BETAS.size):
+        for rows, columns, own, design in groups:
+            part = targets[np.ix_(rows, columns)]
+            loo = design.probes(own, part, np.full(columns.size, g)).leave_one_out
+            residual[np.ix_(rows, columns)] = loo - part
+        if shared.any():
+            mean = residual[shared].sum(axis=1) / known[shared].sum(axis=1)
+            errors[g] = np.square((residual[shared] - mean[:, None]) * known[shared]).sum()
+        else:
+            errors[g] = np.square(residual).sum()
+    return float(BETAS[BETAS.size - 1 - errors[::-1].argmin()])
 
 
 def _checked(embeddings: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
@@ -193,6 +243,32 @@ def _checked(embeddings: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]
     return embeddings, targets
 
 
+def _relative(weights: ArrayLike | None, targets: Floats) -> Floats | None:
+    """Weights with a mean of 1 over the prompts that each target has; None where all count alike."""
+    if weights is None:
+        return None
+    known = ~np.isnan(targets)
+    array = np.where(known, np.broadcast_to(np.asarray(weights, dtype=np.float64), targets.shape), 1.0)
+    finite("weights", array, 2)
+    if array.min() <= 0:
+        raise ValueError(f"weights must be positive where a target is known, got {array.min()}")
+    array = np.where(known, array / (array * known).sum(axis=0) * known.sum(axis=0), 1.0)
+    return None if np.allclose(array, 1.0, rtol=1e-12, atol=0) else array
+
+
+def _alike(targets: Floats, weights: Floats | None) -> Iterator[tuple[NDArray[np.bool_], Integers, Floats | None]]:
+    """The targets that share a factorisation: the prompts that they have (n,), their columns, the prompts' weights."""
+    known = ~np.isnan(targets)
+    columns_of: dict[bytes, list[int]] = {}
+    for column in range(targets.shape[1]):
+        mark = known[:, column].tobytes() + (b"" if weights is None else weights[:, column].tobytes())
+        columns_of.setdefault(mark, []).append(column)
+    for same in columns_of.values():
+        rows = known[:, same[0]]
+        own = None if weights is None else weights[rows, same[0]]
+        yield rows, np.array(same), None if own is None or np.all(own == 1.0) else own
+
+
 def _marks(embeddings: Floats) -> Floats:
     """What embeddings are known again by: the means over prompts and, for their order, over dimensions (d + n,)."""
     return np.concatenate([embeddings.mean(axis=0), embeddings.mean(axis=1)])
@@ -210,7 +286,8 @@ class _Design:
     `mean` (d,), `spectrum` (k,) squared singular values of the centred embeddings, `directions` (d, k) their
     right singular vectors, `leverage` (n, g) of every prompt at each of the `betas` (g,), below 1. `projected`
     (n, k) the centred embeddings along the directions when n < d: it is smaller than the embeddings, and more
-    accurate than the product, of which little is left along the weakest directions. None for d <= n.
+    accurate than the product, of which little is left along the weakest directions. None for d <= n. `weights` (n,)
+    say how much every prompt counts, with a mean of 1; None: all alike.
     """
 
     mean: Floats
@@ -219,22 +296,26 @@ class _Design:
     betas: Floats
     leverage: Floats
     projected: Floats | None
+    weights: Floats | None = None
 
     @classmethod
-    def of(cls, embeddings: Floats, betas: Floats) -> "_Design":
+    def of(cls, embeddings: Floats, betas: Floats, weights: Floats | None = None) -> "_Design":
         """Eigendecompose the covariance (d, d) or the Gram matrix (n, n), whichever is smaller."""
         n, d = embeddings.shape
-        mean = embeddings.mean(axis=0)
+        mean = embeddings.mean(axis=0) if weights is None else weights @ embeddings / n
+        root = None if weights is None else np.sqrt(weights)[:, None]
         if d <= n:
             covariance = np.zeros((d, d))
             for rows in _blocks(n):
                 # Centred before the product: a large common offset would take the covariance's digits.
                 centred = embeddings[rows] - mean
+                if root is not None:
+                    centred *= root[rows]
                 covariance += centred.T @ centred
             spectrum, directions = scipy.linalg.eigh(covariance)
             spectrum, projected = np.maximum(spectrum, 0.0), None
         else:
-            centred = embeddings - mean
+            centred = embeddings - mean if root is None else (embeddings - mean) * root
             spectrum, left = scipy.linalg.eigh(centred @ centred.T)
             # Centring takes one direction, the weakest; of the others, what is zero up to the rounding of products
             # over d dimensions has no direction to divide by.
@@ -243,16 +324,20 @@ class _Design:
             spectrum, left = spectrum[kept], left[:, kept]
             singular = np.sqrt(spectrum)
             directions, projected = (centred.T @ left) / singular, left * singular
+            if root is not None:
+                projected /= root
         shrinkage = 1.0 / (spectrum[:, None] + betas)
         leverage = np.empty((n, betas.size))
         for rows in _blocks(n):
             along = (embeddings[rows] - mean) @ directions if projected is None else projected[rows]
             leverage[rows] = np.square(along) @ shrinkage + 1.0 / n
-        return cls(mean, spectrum, directions, betas, leverage, projected)
+        if weights is not None:
+            leverage *= weights[:, None]
+        return cls(mean, spectrum, directions, betas, leverage, projected, weights)
 
     def probes(self, embeddings: Floats, targets: Floats, which: Integers | None) -> "_Fitted":
         """The probes of targets (n, m) that have all prompts; see `_fitted`."""
-        mean = targets.mean(axis=0)
+        mean = targets.mean(axis=0) if self.weights is None else self.weights @ targets / len(targets)
         # The mean of equal numbers may be off by a rounding; a constant target is to stay exactly constant.
         constant = np.ptp(targets, axis=0) == 0
         mean[constant] = targets[0, constant]
@@ -280,11 +365,15 @@ class _Design:
             residual = predicted.reshape(-1, g, m)
             residual -= centred[rows, None, :]
             residual /= (1.0 - self.leverage[rows])[:, :, None]
+            if self.weights is not None:
+                residual *= np.sqrt(self.weights[rows])[:, None, None]
             errors += np.einsum("ngm,ngm->gm", residual, residual)
         return np.asarray(g - 1 - errors[::-1].argmin(axis=0))
 
     def products(self, embeddings: Floats, centred: Floats) -> Floats:
         """The projected embeddings' products (k, m) with centred targets (n, m)."""
+        if self.weights is not None:
+            centred = centred * self.weights[:, None]
         if self.projected is not None:
             return np.asarray(self.projected.T @ centred)
         moments = np.zeros((self.mean.size, centred.shape[1]))
@@ -316,30 +405,25 @@ def _fitted(
     betas: Floats,
     which: Integers | None = None,
     design: _Design | None = None,
+    weights: Floats | None = None,
 ) -> tuple[_Fitted, _Design | None]:
     """Probes of targets (n, m) that may lack prompts (nan), and the design of all prompts if there is one.
 
     Target j gets betas[which[j]], with no `which` the beta with the least leave-one-out error. `design` is that
-    of all prompts when it is known; else it is made when a target has them all.
+    of all prompts, all alike, when it is known; else it is made when a target has them all.
     """
     n, m = targets.shape
     coefficients, intercept = np.empty((m, embeddings.shape[1])), np.empty(m)
     chosen, leave_one_out = np.empty(m, dtype=np.intp), np.empty((n, m))
-    known = ~np.isnan(targets)
-    columns_of: dict[bytes, list[int]] = {}
-    for column in range(m):
-        columns_of.setdefault(known[:, column].tobytes(), []).append(column)
-    for same in columns_of.values():
-        columns = np.array(same)
+    for rows, columns, its in _alike(targets, weights):
         index = None if which is None else which[columns]
-        rows = known[:, columns[0]]
-        if rows.all():
+        if rows.all() and its is None:
             design = design or _Design.of(embeddings, betas)
             part = design.probes(embeddings, targets[:, columns], index)
             leave_one_out[:, columns] = part.leave_one_out
         else:
             own = embeddings[rows]
-            part = _Design.of(own, betas).probes(own, targets[np.ix_(rows, columns)], index)
+            part = _Design.of(own, betas, its).probes(own, targets[np.ix_(rows, columns)], index)
             leave_one_out[np.ix_(rows, columns)] = part.leave_one_out
             leave_one_out[np.ix_(~rows, columns)] = embeddings[~rows] @ part.coefficients.T + part.intercept
         coefficients[columns], intercept[columns], chosen[columns] = part.coefficients, part.intercept, part.which

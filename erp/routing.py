@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from erp._check import Floats, Integers, costs_of, finite
+from erp._check import Floats, Integers, finite, prompt_costs_of
 
 if TYPE_CHECKING:
     from erp.frontier import Frontier
@@ -39,13 +39,20 @@ class Envelopes(NamedTuple):
 def envelopes(predicted: Floats, costs: Floats) -> Envelopes:
     """The upper envelope over exchange rates >= 0 of the lines predicted_i - exchange_rate * cost_i.
 
-    `predicted` (n, M) and `costs` (M,) are finite; memory is that of the result: callers work in blocks of
-    `BLOCK_CELLS`. One pass over the LLMs from the cheapest on, each joining a stack of every prompt whose
+    `predicted` (n, M) and `costs`, (M,) or (n, M), are finite; memory is that of the result: callers work in blocks
+    of `BLOCK_CELLS`. One pass over the LLMs from the cheapest on, each joining a stack of every prompt whose
     reward it raises and taking off those it makes useless. Every LLM is put on and taken off at most once
     per prompt: O(n M) in all. Ties go to the cheaper LLM, then to the earlier one.
     """
     n_prompts, n_llms = predicted.shape
-    order = np.argsort(costs, kind="stable")
+    if costs.ndim == 2:
+        # Each prompt has its own order of costs: its LLMs are renamed by their places in it, and named back at the end.
+        places = np.argsort(costs, axis=1, kind="stable")
+        predicted, costs = (np.take_along_axis(array, places, axis=1) for array in (predicted, costs))
+        order = np.arange(n_llms)
+    else:
+        places = None
+        order = np.argsort(costs, kind="stable")
     llm = np.zeros((n_prompts, n_llms), dtype=np.intp)
     until = np.full((n_prompts, n_llms), -np.inf)
     llm[:, 0] = order[0]
@@ -62,7 +69,10 @@ def envelopes(predicted: Floats, costs: Floats) -> Envelopes:
             with np.errstate(divide="ignore", over="ignore"):
                 # An LLM of the same cost is beaten at every exchange rate: the quotient is inf.
                 gain = predicted[pending, joining] - predicted[pending, held]
-                rate = gain / (costs[joining] - costs[held])
+                saved = costs[joining] - costs[held] if costs.ndim == 1 else (
+                    costs[pending, joining] - costs[pending, held]
+                )
+                rate = gain / saved
             beaten = rate >= until[pending, place]
             settled = pending[~beaten]
             top[settled] += 1
@@ -74,7 +84,7 @@ def envelopes(predicted: Floats, costs: Floats) -> Envelopes:
             pending, place = pending[place > 0], place[place > 0]
             until[pending, place] = -np.inf
             top[pending] = place - 1
-    return Envelopes(llm, until)
+    return Envelopes(llm if places is None else np.take_along_axis(places, llm, axis=1), until)
 
 
 def route(predicted: ArrayLike, costs: ArrayLike, exchange_rate: float) -> Integers:
@@ -84,8 +94,8 @@ def route(predicted: ArrayLike, costs: ArrayLike, exchange_rate: float) -> Integ
     ----------
     predicted : (n, M)
         Predicted expected reward of every LLM on every prompt.
-    costs : (M,)
-        Cost per prompt of every LLM, in any one unit.
+    costs : (M,) or (n, M)
+        Cost per prompt of every LLM, in any one unit: the same for all prompts, or as predicted for each.
     exchange_rate : float
         Lambda: the reward worth one unit of cost, at least 0.
 
@@ -100,12 +110,13 @@ def route(predicted: ArrayLike, costs: ArrayLike, exchange_rate: float) -> Integ
         When the exchange rate or a cost is negative, a value is not finite or shapes do not fit.
     """
     predicted = finite("predicted", predicted, 2)
-    costs = costs_of(costs, predicted.shape[1])
+    costs = prompt_costs_of(costs, *predicted.shape)
     exchange_rate = checked_exchange_rate(exchange_rate)
     chosen = np.empty(predicted.shape[0], dtype=np.intp)
     block = max(1, BLOCK_CELLS // predicted.shape[1])
     for start in range(0, predicted.shape[0], block):
-        llm, until = envelopes(predicted[start : start + block], costs)
+        part = slice(start, start + block)
+        llm, until = envelopes(predicted[part], costs if costs.ndim == 1 else costs[part])
         place = (until > exchange_rate).sum(axis=1) - 1
         chosen[start : start + block] = np.take_along_axis(llm, place[:, None], axis=1)[:, 0]
     return chosen

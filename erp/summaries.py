@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
-from erp._check import Floats, Integers, costs_of, finite, indices
+from erp._check import Floats, Integers, finite, indices, prompt_costs_of
 from erp.bootstrap import LEVEL, RESAMPLES, interval, resamples
 from erp.frontier import DecisionPath, Outcomes, Path, decision_path
 
@@ -215,8 +215,9 @@ def evaluate(
         Their decisions on the n prompts. Every single LLM ("always NAME") and the oracle are added.
     actual : (n, M)
         Empirical expected rewards.
-    costs : (M,)
-        Cost per prompt of every LLM.
+    costs : (M,) or (n, M)
+        Cost per prompt of every LLM, the same for all prompts or of each. In the latter case the costs of a single
+        LLM are its means, and a policy that spends less than the cheapest of them counts as spending that.
     llms : names (M,)
     n_resamples, seed : int
         Of the bootstrap.
@@ -229,7 +230,7 @@ def evaluate(
     """
     actual = finite("actual", actual, 2, (None, len(llms)))
     n_prompts = actual.shape[0]
-    costs = costs_of(costs, len(llms))
+    costs = prompt_costs_of(costs, n_prompts, len(llms))
     singles = [always(name) for name in llms]
     for name, path in paths.items():
         if name == ORACLE or name in singles:
@@ -241,12 +242,14 @@ def evaluate(
         **{name: DecisionPath.always(i, n_prompts) for i, name in enumerate(singles)},
     }
     mean = actual.mean(axis=0)
-    cheapest = np.flatnonzero(costs == costs.min())
+    paid = costs if costs.ndim == 1 else costs.mean(axis=0)
+    cheapest = np.flatnonzero(paid == paid.min())
     market = _Market(
         actual=actual,
         costs=costs,
         best_llm=int(mean.argmax()),
         weak_llm=int(cheapest[mean[cheapest].argmax()]),
+        dearest=int(paid.argmax()),
         oracle=list(every).index(ORACLE),
         single=list(every).index(singles[int(mean.argmax())]),
     )
@@ -284,7 +287,7 @@ def regret_bands(
     """
     actual = finite("actual", actual, 2)
     n_prompts, n_llms = actual.shape
-    costs = costs_of(costs, n_llms)
+    costs = prompt_costs_of(costs, n_prompts, n_llms)
     best = actual.max(axis=1)
     points = {
         name: np.unique(np.linspace(0, size - 1, min(size, _BAND_POINTS)).round().astype(np.intp))
@@ -317,6 +320,7 @@ class _Market:
     costs: Floats
     best_llm: int
     weak_llm: int
+    dearest: int
     oracle: int
     single: int
 
@@ -325,10 +329,11 @@ class _Market:
         n_prompts = weights.shape[1]
         mean = weights @ self.actual / n_prompts
         possible = weights @ self.actual.max(axis=1) / n_prompts
+        paid = np.broadcast_to(self.costs, mean.shape) if self.costs.ndim == 1 else weights @ self.costs / n_prompts
         values = np.empty((weights.shape[0], len(paths), len(SUMMARIES)))
         for p, path in enumerate(paths.values()):
             outcomes = path.outcomes(self.actual, self.costs, weights)
-            for s, column in enumerate(self._summaries(outcomes, mean, possible).values()):
+            for s, column in enumerate(self._summaries(outcomes, mean, possible, paid).values()):
                 values[:, p, s] = column
         equal, share = (list(SUMMARIES).index(name) for name in ("equal_cost", "share_of_oracle"))
         base = values[:, self.single, equal]
@@ -340,14 +345,18 @@ class _Market:
         values[:, :, share] = np.where(some[:, None], shares, np.nan)
         return values
 
-    def _summaries(self, outcomes: Outcomes, mean: Floats, possible: Floats) -> dict[str, Floats]:
-        """Every summary (b,) of one policy, in the order of `SUMMARIES`."""
-        low, high = self.costs.min(), self.costs.max()
-        strong_cost = self.costs[self.best_llm]
+    def _summaries(self, outcomes: Outcomes, mean: Floats, possible: Floats, paid: Floats) -> dict[str, Floats]:
+        """Every summary (b,) of one policy, in the order of `SUMMARIES`; `paid` (b, M) are the LLMs' mean costs."""
+        low, high, strong_cost = (paid[:, llm] for llm in (self.weak_llm, self.dearest, self.best_llm))
         weak, strong, random = mean[:, self.weak_llm], mean[:, self.best_llm], mean.mean(axis=1)
         # Cheapest first, with the fallback in front.
-        cost = np.concatenate([np.full((len(weak), 1), low), outcomes.cost[:, ::-1]], axis=1)
+        cost = np.concatenate([low[:, None], outcomes.cost[:, ::-1]], axis=1)
         reward = np.concatenate([weak[:, None], outcomes.reward[:, ::-1]], axis=1)
+        if self.costs.ndim == 2:
+            # Decided by predictions, what is spent need not fall from point to point, nor stay between the LLMs'.
+            cost = np.clip(cost, low[:, None], np.maximum(low, high)[:, None])
+            order = np.argsort(cost, axis=1, kind="stable")
+            cost, reward = (np.take_along_axis(array, order, axis=1) for array in (cost, reward))
         within = np.maximum.accumulate(reward, axis=1)
         # Whatever the order of summation, the best LLM has all of its own reward, a random one of two has half, and
         # who makes the best choice regrets nothing.
@@ -378,31 +387,34 @@ class _Market:
         return found
 
 
-def _mixed_mean(cost: Floats, reward: Floats, low: float, high: float) -> Floats:
-    """The mean over [low, high] of the line through points (b, B), whose costs rise from `low`, then flat."""
-    if high == low:
-        return np.asarray(reward[:, -1])
+def _mixed_mean(cost: Floats, reward: Floats, low: Floats, high: Floats) -> Floats:
+    """The mean over [low, high], (b,) each, of the line through points (b, B), whose costs rise, then flat."""
     area = (np.diff(cost, axis=1) * (reward[:, 1:] + reward[:, :-1])).sum(axis=1) / 2
-    return np.asarray((area + (high - cost[:, -1]) * reward[:, -1]) / (high - low))
+    return _mean_over(area + (high - cost[:, -1]) * reward[:, -1], low, high, reward[:, -1])
 
 
-def _mixed_at(cost: Floats, reward: Floats, budget: float) -> Floats:
-    """The line through points (b, B) at one cost, flat past the last; of several points there, the last."""
+def _mean_over(area: Floats, low: Floats, high: Floats, height: Floats) -> Floats:
+    """An area (b,) over [low, high] divided by its length; the height where that is 0."""
+    length = high - low
+    return np.asarray(np.where(length > 0, area / np.where(length > 0, length, 1.0), height))
+
+
+def _mixed_at(cost: Floats, reward: Floats, budget: Floats) -> Floats:
+    """The line through points (b, B) at a cost (b,), flat past the last; of several points there, the last."""
     rows = np.arange(len(cost))
-    before = (cost <= budget * (1 + 1e-12)).sum(axis=1) - 1
+    before = (cost <= (budget * (1 + 1e-12))[:, None]).sum(axis=1) - 1
     after = np.minimum(before + 1, cost.shape[1] - 1)
     width = cost[rows, after] - cost[rows, before]
     part = np.where(width > 0, (budget - cost[rows, before]) / np.where(width > 0, width, 1.0), 0.0)
     return np.asarray(reward[rows, before] + part.clip(0, 1) * (reward[rows, after] - reward[rows, before]))
 
 
-def _step_mean(cost: Floats, height: Floats, low: float, high: float) -> Floats:
-    """The mean over [low, high] of steps (b, B): each point's height holds up to the next point's cost."""
-    if high == low:
-        return np.asarray(height[:, -1])
+def _step_mean(cost: Floats, height: Floats, low: Floats, high: Floats) -> Floats:
+    """The mean over [low, high], (b,) each, of steps (b, B): each height holds up to the next point's cost."""
     ends = np.concatenate([cost[:, 1:], np.full((len(cost), 1), np.inf)], axis=1)
-    width = np.clip(ends, low, high) - np.clip(cost, low, high)
-    return np.asarray((width * height).sum(axis=1) / (high - low))
+    above, below = low[:, None], np.maximum(low, high)[:, None]
+    width = np.clip(ends, above, below) - np.clip(cost, above, below)
+    return _mean_over((width * height).sum(axis=1), low, high, height[:, -1])
 
 
 def _first_cost(cost: Floats, reached: NDArray[np.bool_]) -> Floats:
@@ -410,17 +422,18 @@ def _first_cost(cost: Floats, reached: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.where(reached, cost, np.inf).min(axis=1))
 
 
-def _hull_mean(cost: Floats, within: Floats, high: float) -> Floats:
-    """The mean over [first cost, high] of the least non-decreasing concave function above points (b, B).
+def _hull_mean(cost: Floats, within: Floats, highest: Floats) -> Floats:
+    """The mean over [first cost, highest], (b,), of the least non-decreasing concave function above points (b, B).
 
     `within` never falls along a row. The slopes of a least concave majorant are the antitonic regression of the
     segments' slopes weighted by their widths, which the pool-adjacent-violators algorithm has in O(B).
     """
-    low = cost[0, 0]
-    if high == low:
-        return np.asarray(within[:, -1])
     means = np.empty(len(cost))
-    for row, (x, y) in enumerate(zip(cost, within, strict=True)):
+    for row, (x, y, high) in enumerate(zip(cost, within, highest, strict=True)):
+        low = x[0]
+        if high <= low:
+            means[row] = y[-1]
+            continue
         # Of points of equal cost the last is the best: segments then have a width to be divided by.
         kept = np.append(np.diff(x) > 0, True)
         x, y = x[kept], y[kept]

@@ -4,7 +4,6 @@ What belongs here: the first two assets of the graph, with their checks; ids, du
 train/test split. What to keep out: sources of prompts and embedders (`erp_resources`).
 """
 
-import hashlib
 from typing import NamedTuple
 
 import dagster as dg
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from erp_assets.stage import Step, Verdict, stage, stage_checks
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, Split
+from erp_resources.identity import prompt_ids
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
@@ -26,9 +26,9 @@ def identified(prompts: pa.Table) -> pa.Table:
 
     A prompt keeps its id whatever else is in the corpus.
     """
-    ids = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in prompts["prompt"].to_pylist()]
-    first = ~pd.Series(ids).duplicated()
-    return prompts.append_column("prompt_id", pa.array(ids)).filter(pa.array(first))
+    ids = prompt_ids(prompts["prompt"])
+    first = ~ids.to_pandas().duplicated()
+    return prompts.append_column("prompt_id", ids).filter(pa.array(first))
 
 
 def split_of(categories: pd.Series, split: Split) -> pd.Series:
@@ -39,6 +39,16 @@ def split_of(categories: pd.Series, split: Split) -> pd.Series:
         shuffled = random.permutation(index.to_numpy())
         result.loc[shuffled[: round(len(shuffled) * split.test_fraction)]] = "test"
     return result
+
+
+def given_split(given: pd.Series, drawn: pd.Series) -> tuple[pd.Series, bool]:
+    """The split that a source gives, where it has both train and test prompts, and whether that is so.
+
+    What has none there is drawn. Prompts that are out of distribution (ood) stay so in any case.
+    """
+    is_own = {"train", "test"} <= set(given.dropna())
+    kept = given if is_own else given.where(given == "ood")
+    return kept.where(kept.notna(), drawn), is_own
 
 
 # ---- checks
@@ -237,6 +247,10 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         loaded = source.load()
         table = identified(loaded)
         splits = split_of(table["category"].to_pandas(), step.pool.split)
+        if "split" in table.column_names:
+            splits, is_own = given_split(table["split"].to_pandas(), splits)
+            step.report("", split="the source's" if is_own else "drawn: the source has no train or no test prompts")
+            table = table.drop_columns("split")
         for name in ("train", "test"):
             if not (splits == name).any():
                 raise UserError(

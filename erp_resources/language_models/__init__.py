@@ -9,12 +9,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from erp_resources.language_models.interface import RESPONSES, LanguageModel, Sampling, TokenPrice
+from erp_resources.language_models.interface import RESPONSES, LanguageModel, RecordedCost, Sampling, TokenPrice
 from erp_resources.language_models.openai import OpenAILLM
+from erp_resources.language_models.recorded import RecordedLLM
 from erp_resources.language_models.transformers import TransformersLLM
 from erp_resources.language_models.vllm import VLLMLLM
 
-LLM = Annotated[TransformersLLM | VLLMLLM | OpenAILLM, Field(discriminator="backend")]
+LLM = Annotated[TransformersLLM | VLLMLLM | OpenAILLM | RecordedLLM, Field(discriminator="backend")]
 """An entry under `llms:` in a pool file."""
 
-__all__ = ["LLM", "RESPONSES", "VLLMLLM", "LanguageModel", "OpenAILLM", "Sampling", "TokenPrice", "TransformersLLM"]
+__all__ = [
+    "LLM",
+    "RESPONSES",
+    "VLLMLLM",
+    "LanguageModel",
+    "OpenAILLM",
+    "RecordedCost",
+    "RecordedLLM",
+    "Sampling",
+    "TokenPrice",
+    "TransformersLLM",
+]

@@ -1,7 +1,7 @@
 """The interface of an LLM: what every backend is given, what it gives back, and what it may cost."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag
@@ -66,6 +66,12 @@ class TokenPrice(Settings):
 
     input: NonNegativeFloat
     output: NonNegativeFloat
+
+
+class RecordedCost(Settings):
+    """What every outcome cost is in this column of the recorded data."""
+
+    column: Literal["cost"] = "cost"
 
 
 def _kind_of_cost(value: Any) -> str:

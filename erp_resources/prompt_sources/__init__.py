@@ -15,9 +15,11 @@ from erp_resources.prompt_sources.function import FunctionPrompts
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.mmlu_pro import MMLUProPrompts
 from erp_resources.prompt_sources.open_perfectblend import OpenPerfectBlendPrompts
+from erp_resources.prompt_sources.recorded import RecordedPrompts
 
 PromptSourceEntry = Annotated[
-    OpenPerfectBlendPrompts | MMLUProPrompts | FilePrompts | FunctionPrompts, Field(discriminator="source")
+    OpenPerfectBlendPrompts | MMLUProPrompts | FilePrompts | FunctionPrompts | RecordedPrompts,
+    Field(discriminator="source"),
 ]
 """The entry `prompts:` in a pool file."""
 
@@ -29,4 +31,5 @@ __all__ = [
     "OpenPerfectBlendPrompts",
     "PromptSource",
     "PromptSourceEntry",
+    "RecordedPrompts",
 ]

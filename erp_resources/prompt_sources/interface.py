@@ -1,12 +1,11 @@
 """The interface of a source of prompts, the table that it gives, and the checks of its columns."""
 
-import difflib
-from collections.abc import Sequence
 from typing import Protocol
 
 import pyarrow as pa
 
 from erp_resources.settings import UserError
+from erp_resources.tables import check_column
 
 PROMPTS = pa.schema(
     [
@@ -30,16 +29,8 @@ class PromptSource(Protocol):
         ...
 
     def load(self) -> pa.Table:
-        """All prompts, with the schema `PROMPTS`."""
+        """All prompts, with the schema `PROMPTS`; a further column `split` says train, test or ood where it is known."""
         ...
-
-
-def check_column(name: str, present: Sequence[str], place: str) -> None:
-    """Raise `UserError`, which begins with `place`, when the column `name` is not among those present."""
-    if name not in present:
-        close = difflib.get_close_matches(name, present, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise UserError(f"{place}: there is no column '{name}' (it has {', '.join(present) or 'none'}){hint}")
 
 
 def text_column(table: pa.Table, name: str, place: str) -> pa.ChunkedArray:

@@ -11,13 +11,22 @@ from typing import Annotated
 from pydantic import Field
 
 from erp_resources.reward_models.interface import RewardModel
+from erp_resources.reward_models.recorded import RecordedRewardModel
 from erp_resources.reward_models.transformers import TransformersRewardModel
 from erp_resources.reward_models.verifiable import VerifiableRewardModel
 from erp_resources.reward_models.vllm import VLLMRewardModel
 
 RewardModelEntry = Annotated[
-    TransformersRewardModel | VLLMRewardModel | VerifiableRewardModel, Field(discriminator="backend")
+    TransformersRewardModel | VLLMRewardModel | VerifiableRewardModel | RecordedRewardModel,
+    Field(discriminator="backend"),
 ]
 """An entry under `reward_models:` in a pool file."""
 
-__all__ = ["RewardModel", "RewardModelEntry", "TransformersRewardModel", "VLLMRewardModel", "VerifiableRewardModel"]
+__all__ = [
+    "RecordedRewardModel",
+    "RewardModel",
+    "RewardModelEntry",
+    "TransformersRewardModel",
+    "VLLMRewardModel",
+    "VerifiableRewardModel",
+]
