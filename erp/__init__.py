@@ -19,6 +19,7 @@ nothing here imports `erp_resources` or `erp_assets`.
 
 from erp.bootstrap import interval, resamples
 from erp.expected_reward import ExpectedRewards, expected_rewards
+from erp.features import Features
 from erp.frontier import (
     DecisionPath,
     Frontier,
@@ -30,10 +31,11 @@ from erp.frontier import (
     fixed_points,
     random_point,
 )
+from erp.guard import Guard
 from erp.metrics import describe, mean_cost, noise_ceiling, r2, regret
 from erp.pairwise import auroc, pairwise_wins, proposition_1, win_probabilities, win_rates
 from erp.policies import ERP, CategoryBest, ClusterBest, NearestNeighbours, OneLLM, Permuted, Random, Zooter
-from erp.probes import BETAS, RidgeProbes, leave_one_out
+from erp.probes import BETAS, RidgeProbes, leave_one_out, shared_beta
 from erp.router import Decisions, Router
 from erp.routing import exchange_rate_for_budget, route
 from erp.summaries import SUMMARIES, Evaluation, evaluate, regret_bands
@@ -48,7 +50,9 @@ __all__ = [
     "Decisions",
     "Evaluation",
     "ExpectedRewards",
+    "Features",
     "Frontier",
+    "Guard",
     "NearestNeighbours",
     "OneLLM",
     "Permuted",
@@ -79,6 +83,7 @@ __all__ = [
     "regret_bands",
     "resamples",
     "route",
+    "shared_beta",
     "win_probabilities",
     "win_rates",
 ]

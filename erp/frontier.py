@@ -29,9 +29,10 @@ class Frontier:
     """The path of a policy over every exchange rate in [0, inf), as B points.
 
     Point k holds for exchange rates in [exchange_rate[k], exchange_rate[k + 1]), the last for all above;
-    exchange_rate[0] is 0. All arrays are float64 (B,), read-only: `exchange_rate` rises and `cost` (mean per
-    prompt) falls strictly, or where decisions are made by predicted costs, nearly so; `reward` and `regret` are means per prompt in units of reward. Reward on the very
-    predictions that the policy decides by falls; on actual rewards it need not.
+    exchange_rate[0] is 0. All arrays are float64 (B,), read-only: `exchange_rate` rises and `cost` (mean per prompt)
+    falls strictly, or nearly so where decisions are made by predicted costs or with a guard; `reward` and `regret` are
+    means per prompt in units of reward. Reward on the very predictions that the policy decides by falls; on actual
+    rewards it need not.
     """
 
     exchange_rate: Floats

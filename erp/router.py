@@ -23,12 +23,14 @@ import safetensors.numpy
 from numpy.typing import ArrayLike, NDArray
 
 from erp._check import Floats, costs_of, finite
+from erp.features import Features
 from erp.frontier import Frontier
+from erp.guard import Guard
 from erp.routing import checked_exchange_rate, exchange_rate_for_budget, route
 
 Embed = Callable[[Sequence[str]], NDArray[Any]]
 
-_FORMAT = 1
+_FORMAT = 2
 _JSON = "router.json"
 _ATTEMPTS = 20
 _FRONTIER = ("exchange_rate", "cost", "reward", "regret")
@@ -39,7 +41,7 @@ class Decisions:
     """Where n prompts go.
 
     `llms` (n names), `predicted` (n, M) predicted rewards in the order of the router's LLMs, `cost` (n,) of
-    the chosen LLMs, and the `exchange_rate` decided at.
+    the chosen LLMs as predicted, and the `exchange_rate` decided at.
     """
 
     llms: list[str]
@@ -60,10 +62,10 @@ class Router:
     pool, reward_model : str
         The names of the pool and of the reward model whose rewards the probes predict.
     llms : names (M,)
-    coefficients : (M, d), intercepts : (M,)
-        The probes, as `erp.probes.RidgeProbes` fits them, one row per LLM.
+    coefficients : (M, f), intercepts : (M,)
+        The probes, as `erp.probes.RidgeProbes` fits them on f features, one row per LLM.
     costs : (M,)
-        Cost per prompt of every LLM.
+        Cost per prompt of every LLM, on average.
     frontier : Frontier
         The router's own frontier on the train split, decided by leave-one-out predictions: a budget becomes
         an exchange rate on it.
@@ -71,6 +73,14 @@ class Router:
         The settings of the embedding model, for whoever makes `embed` again; anything that JSON holds.
     embed : callable or None
         Embeds a list of n prompts as an array (n, d). None: only embeddings can be routed.
+    features : Features
+        What the probes read of an embedding and its text; by default the embedding.
+    cost_coefficients : (M, f) or None
+        Probes of cost, where costs differ by prompt: argmax_i predicted_i - exchange_rate * predicted cost_i.
+    cost_intercepts : (M,) or None
+        Theirs.
+    guard : Guard or None
+        What the best single LLM is left for; None: for any predicted gain.
 
     Raises
     ------
@@ -87,6 +97,10 @@ class Router:
     frontier: Frontier
     embedder: Mapping[str, Any]
     embed: Embed | None = None
+    features: Features = field(default_factory=Features.of_embedding)
+    cost_coefficients: Floats | None = None
+    cost_intercepts: Floats | None = None
+    guard: Guard | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +112,12 @@ class Router:
             "intercepts": finite("intercepts", self.intercepts, 1, (len(llms),)),
             "costs": costs_of(self.costs, len(llms)),
         }
+        if (self.cost_coefficients is None) != (self.cost_intercepts is None):
+            raise ValueError("give both cost_coefficients and cost_intercepts, or neither")
+        if self.cost_coefficients is not None and self.cost_intercepts is not None:
+            shape = arrays["coefficients"].shape
+            arrays["cost_coefficients"] = finite("cost_coefficients", self.cost_coefficients, 2, shape)
+            arrays["cost_intercepts"] = finite("cost_intercepts", self.cost_intercepts, 1, (len(llms),))
         object.__setattr__(self, "llms", llms)
         for name, array in arrays.items():
             copy = array.copy()
@@ -107,6 +127,8 @@ class Router:
     @property
     def dimensions(self) -> int:
         """The number of dimensions d of the embeddings that the probes were fitted on."""
+        if self.features.needs_texts:
+            return int(self.features.centres.shape[1] - self.features.form_mean.size)
         return int(self.coefficients.shape[1])
 
     def predict(self, prompts: Sequence[str]) -> Floats:
@@ -114,13 +136,18 @@ class Router:
 
         Raises `ValueError` when there is no `embed` or its embeddings do not fit the probes.
         """
-        return self.predict_embeddings(self._embed(prompts))
+        return self._predicted(self._seen(self._embed(prompts), list(prompts)))
 
-    def predict_embeddings(self, embeddings: ArrayLike) -> Floats:
+    def predict_embeddings(self, embeddings: ArrayLike, prompts: Sequence[str] | None = None) -> Floats:
         """Predicted reward of every LLM on n prompts by their embeddings, (n, d) -> (n, M); n may be 0.
 
-        Raises `ValueError` when the embeddings do not fit the probes or are not finite.
+        The prompts are needed where the features read their texts as well. Raises `ValueError` when they are and are
+        not given, or the embeddings do not fit the probes or are not finite.
         """
+        return self._predicted(self._seen(embeddings, prompts))
+
+    def _seen(self, embeddings: ArrayLike, prompts: Sequence[str] | None) -> Floats:
+        """The features (n, f) of n prompts."""
         array = np.asarray(embeddings, dtype=np.float64)
         if array.ndim != 2 or array.shape[1] != self.dimensions:
             raise ValueError(
@@ -128,8 +155,17 @@ class Router:
                 f"has probes for (n, {self.dimensions}); its embedder is {json.dumps(dict(self.embedder))}"
             )
         if array.shape[0] == 0:
-            return np.empty((0, len(self.llms)))
-        return np.asarray(finite("embeddings", array, 2) @ self.coefficients.T + self.intercepts)
+            return np.empty((0, self.coefficients.shape[1]))
+        return self.features(array, prompts)
+
+    def _predicted(self, seen: Floats) -> Floats:
+        return np.asarray(seen @ self.coefficients.T + self.intercepts)
+
+    def _costs(self, seen: Floats) -> Floats:
+        """The cost of every LLM, (M,), or as predicted for n prompts, (n, M), none negative."""
+        if self.cost_coefficients is None or self.cost_intercepts is None:
+            return self.costs
+        return np.maximum(seen @ self.cost_coefficients.T + self.cost_intercepts, 0.0)
 
     def route(
         self, prompts: Sequence[str], *, exchange_rate: float | None = None, budget: float | None = None
@@ -153,14 +189,19 @@ class Router:
             `embed`, or its embeddings do not fit the probes.
         """
         exchange_rate = self._exchange_rate(exchange_rate, budget)
-        return self._decide(self.predict(prompts), exchange_rate)
+        return self._decide(self._seen(self._embed(prompts), list(prompts)), exchange_rate)
 
     def route_embeddings(
-        self, embeddings: ArrayLike, *, exchange_rate: float | None = None, budget: float | None = None
+        self,
+        embeddings: ArrayLike,
+        prompts: Sequence[str] | None = None,
+        *,
+        exchange_rate: float | None = None,
+        budget: float | None = None,
     ) -> Decisions:
-        """`route` for prompts that are embedded already, (n, d)."""
+        """`route` for prompts that are embedded already, (n, d); their texts as for `predict_embeddings`."""
         exchange_rate = self._exchange_rate(exchange_rate, budget)
-        return self._decide(self.predict_embeddings(embeddings), exchange_rate)
+        return self._decide(self._seen(embeddings, prompts), exchange_rate)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the bundle into `folder`, in place of the one there.
@@ -172,6 +213,13 @@ class Router:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"coefficients": self.coefficients, "intercepts": self.intercepts, "costs": self.costs}
         tensors |= {f"frontier.{name}": getattr(self.frontier, name) for name in _FRONTIER}
+        tensors |= {f"features.{name}": tensor for name, tensor in self.features.tensors().items()}
+        if self.cost_coefficients is not None and self.cost_intercepts is not None:
+            tensors |= {"cost_coefficients": self.cost_coefficients, "cost_intercepts": self.cost_intercepts}
+        if self.guard is not None:
+            tensors |= {"guard.rewards": self.guard.rewards, "guard.costs": self.guard.costs}
+            tensors["guard.margin"] = np.array([self.guard.margin])
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         content = safetensors.numpy.save(tensors)
         tensors_name = f"tensors-{_content_hash(content)}.safetensors"
         description = {
@@ -222,6 +270,14 @@ class Router:
             frontier=Frontier(**{name: tensors[f"frontier.{name}"] for name in _FRONTIER}),
             embedder=description["embedder"],
             embed=embed,
+            features=Features.from_tensors(
+                {name.removeprefix("features."): a for name, a in tensors.items() if name.startswith("features.")}
+            ),
+            cost_coefficients=tensors.get("cost_coefficients"),
+            cost_intercepts=tensors.get("cost_intercepts"),
+            guard=Guard(tensors["guard.rewards"], tensors["guard.costs"], float(tensors["guard.margin"][0]))
+            if "guard.margin" in tensors
+            else None,
         )
 
     def _embed(self, prompts: Sequence[str]) -> NDArray[Any]:
@@ -245,11 +301,14 @@ class Router:
             raise ValueError("give an exchange_rate or a budget, not both")
         return exchange_rate_for_budget(self.frontier, budget)
 
-    def _decide(self, predicted: Floats, exchange_rate: float) -> Decisions:
+    def _decide(self, seen: Floats, exchange_rate: float) -> Decisions:
+        predicted, costs = self._predicted(seen), self._costs(seen)
         if predicted.shape[0] == 0:
             return Decisions([], predicted, np.empty(0), exchange_rate)
-        chosen = route(predicted, self.costs, exchange_rate)
-        return Decisions([self.llms[i] for i in chosen], predicted, self.costs[chosen], exchange_rate)
+        decide = route if self.guard is None else self.guard.route
+        chosen = decide(predicted, costs, exchange_rate)
+        paid = np.broadcast_to(costs, predicted.shape)[np.arange(len(chosen)), chosen]
+        return Decisions([self.llms[i] for i in chosen], predicted, paid, exchange_rate)
 
 
 def _content_hash(content: bytes) -> str:

@@ -69,8 +69,10 @@ def envelopes(predicted: Floats, costs: Floats) -> Envelopes:
             with np.errstate(divide="ignore", over="ignore"):
                 # An LLM of the same cost is beaten at every exchange rate: the quotient is inf.
                 gain = predicted[pending, joining] - predicted[pending, held]
-                saved = costs[joining] - costs[held] if costs.ndim == 1 else (
-                    costs[pending, joining] - costs[pending, held]
+                saved = (
+                    costs[joining] - costs[held]
+                    if costs.ndim == 1
+                    else (costs[pending, joining] - costs[pending, held])
                 )
                 rate = gain / saved
             beaten = rate >= until[pending, place]

@@ -11,7 +11,9 @@ import dagster as dg
 from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
 
 from erp_assets import (
+    costs,
     evaluation,
+    features,
     frontiers,
     generations,
     policies,
@@ -32,7 +34,20 @@ from erp_resources.pool import Pool, find_root, load_pool, pool_names
 for _category in (BetaWarning, PreviewWarning):
     warnings.filterwarnings("ignore", category=_category)
 
-_STAGES = (prompts, generations, rewards, probes, policies, evaluation, frontiers, router, report, reevaluation)
+_STAGES = (
+    prompts,
+    features,
+    generations,
+    costs,
+    rewards,
+    probes,
+    policies,
+    evaluation,
+    frontiers,
+    router,
+    report,
+    reevaluation,
+)
 
 
 def build_defs(pools: list[Pool]) -> dg.Definitions:

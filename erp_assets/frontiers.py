@@ -6,6 +6,7 @@ intervals (`erp.frontier`, `erp.summaries`), and what policies believe (`policie
 
 import itertools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import dagster as dg
 import numpy as np
@@ -17,22 +18,26 @@ from erp import figures, summaries
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
 from erp.summaries import ALWAYS, ORACLE, SUMMARIES
 from erp_assets.findings import Findings
-from erp_assets.matrices import Floats, costs_per_response, is_split, rewarded
+from erp_assets.matrices import Costs, Floats, costs_of_prompts, is_split, matrix, rewarded
 from erp_assets.metadata import picture, table
 from erp_assets.stage import Step, Verdict, stage, stage_checks
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
-PERMUTED, RANDOM = "permuted", "random"
+GUARDED, PERMUTED, RANDOM = "guarded", "permuted", "random"
 
 
-def paths_of(beliefs: pa.Table, prompt_ids: pa.ChunkedArray, llms: list[str], costs: Floats) -> dict[str, Path]:
-    """Every decision of every policy on the test prompts, from a `beliefs` table."""
+def paths_of(
+    beliefs: pa.Table, prompt_ids: pa.ChunkedArray, llms: list[str], costs: Floats, guard: erp.Guard
+) -> dict[str, Path]:
+    """Every decision of every policy on the test prompts, from a `beliefs` table and predicted costs."""
     paths: dict[str, Path] = {}
     for policy, rows in beliefs.to_pandas().groupby("policy", sort=False):
         believed = rows.pivot(index="prompt_id", columns="llm", values="belief").loc[prompt_ids.to_pylist(), llms]
         paths[str(policy)] = decision_path(believed.to_numpy(), costs)
+        if policy == "ERP":
+            paths[GUARDED] = guard.path(believed.to_numpy(), costs)
     by_prediction = paths["ERP"]
     assert isinstance(by_prediction, DecisionPath)
     return paths | {PERMUTED: ShuffledPath(by_prediction), RANDOM: RandomPath(len(prompt_ids), len(llms))}
@@ -161,21 +166,66 @@ def _signed(estimate: summaries.Estimate) -> str:
     return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
+class Tested(NamedTuple):
+    """What an evaluation judges decisions by: the test prompts that all LLMs have a reward on, and the guard."""
+
+    prompt_ids: pa.ChunkedArray
+    actual: Floats
+    costs: Costs
+    guard: erp.Guard
+
+    @classmethod
+    def load(
+        cls,
+        step: Step,
+        key: str,
+        prompts: pa.Table,
+        prompt_costs: Partitions,
+        expected_rewards: Partitions,
+        predicted_rewards: Partitions,
+    ) -> "Tested":
+        """Read rewards and costs, and fit the guard on the train prompts."""
+        llms, keys = step.llms(key), step.llm_keys(key)
+        ids = {name: prompts["prompt_id"].filter(pa.array(is_split(prompts, name))) for name in ("train", "test")}
+        prompt_ids, actual = rewarded(expected_rewards, keys, ids["test"])
+        guard = fit_guard(llms, keys, ids["train"], prompt_costs, expected_rewards, predicted_rewards)
+        return cls(prompt_ids, actual, costs_of_prompts(prompt_costs, llms, prompt_ids), guard)
+
+
+def fit_guard(
+    llms: list[str],
+    keys: list[str],
+    train_ids: pa.ChunkedArray,
+    prompt_costs: Partitions,
+    expected_rewards: Partitions,
+    predicted_rewards: Partitions,
+) -> erp.Guard:
+    """The guard of a reward model's router, by the leave-one-out predictions of the train prompts."""
+    prompt_ids, actual = rewarded(expected_rewards, keys, train_ids)
+    predicted = matrix(predicted_rewards, keys, "predicted", prompt_ids)
+    return erp.Guard.fit(predicted, actual, costs_of_prompts(prompt_costs, llms, prompt_ids).actual)
+
+
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
     @stage(pool, group="evaluation", kinds={"numpy"})
     def frontiers(
-        step: Step, prompts: Partitions, generations: Partitions, expected_rewards: Partitions, beliefs: Partitions
+        step: Step,
+        prompts: Partitions,
+        prompt_costs: Partitions,
+        expected_rewards: Partitions,
+        predicted_rewards: Partitions,
+        beliefs: Partitions,
     ) -> dict[str, pa.Table]:
         """Cost and regret of every policy on the test prompts at every exchange rate (Figures 1b, 5 and 6)."""
         every = prompts.read()
-        test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
         made = {}
         for key in step.keys:
-            llms, costs = step.llms(key), costs_per_response(step.seen(key), generations)
-            prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), test_ids)
-            made[key] = frontier_table(paths_of(beliefs.read(key), prompt_ids, llms, costs), actual, costs, llms)
+            llms = step.llms(key)
+            test = Tested.load(step, key, every, prompt_costs, expected_rewards, predicted_rewards)
+            paths = paths_of(beliefs.read(key), test.prompt_ids, llms, test.costs.predicted, test.guard)
+            made[key] = frontier_table(paths, test.actual, test.costs.actual, llms)
             frame = made[key].to_pandas()
             ends = frame[frame["exchange_rate"] == 0]
             routed, single = ends[ends["policy"] == "ERP"].iloc[0], ends[ends["policy"] == ALWAYS]
@@ -196,17 +246,21 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
 
     @stage(pool, group="evaluation", kinds={"scipy"})
     def comparisons(
-        step: Step, prompts: Partitions, generations: Partitions, expected_rewards: Partitions, beliefs: Partitions
+        step: Step,
+        prompts: Partitions,
+        prompt_costs: Partitions,
+        expected_rewards: Partitions,
+        predicted_rewards: Partitions,
+        beliefs: Partitions,
     ) -> dict[str, pa.Table]:
         """Summaries of every policy's frontier (AIQ, APGR, ...), and who is better, with intervals."""
         every = prompts.read()
-        test_ids = every["prompt_id"].filter(pa.array(is_split(every, "test")))
         made = {}
         for key in step.keys:
-            llms, costs = step.llms(key), costs_per_response(step.seen(key), generations)
-            prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), test_ids)
-            paths = paths_of(beliefs.read(key), prompt_ids, llms, costs)
-            evaluation = summaries.evaluate(paths, actual, costs, llms)
+            llms = step.llms(key)
+            test = Tested.load(step, key, every, prompt_costs, expected_rewards, predicted_rewards)
+            paths = paths_of(beliefs.read(key), test.prompt_ids, llms, test.costs.predicted, test.guard)
+            evaluation = summaries.evaluate(paths, test.actual, test.costs.actual, llms)
             best = summaries.always(llms[evaluation.best_llm])
             made[key] = comparison_table(evaluation, [*paths, best])
             own = made[key].filter(pa.compute.is_null(made[key]["against"])).to_pandas()
@@ -216,6 +270,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             png = figures.comparison_png(list(equal.index), values, low, high, SUMMARIES["equal_cost"].label)
             step.report(
                 key,
+                test_prompts=len(test.prompt_ids),
+                guard_margin=test.guard.margin,
                 **{f"equal_cost_{policy}": float(equal["value"][policy]) for policy in ("ERP", best, ORACLE)},
                 table=table(by_policy[list(SUMMARIES)].reset_index()),
                 figure=picture(png, "reward at equal cost"),

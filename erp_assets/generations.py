@@ -119,8 +119,13 @@ _ANSWERED = "SELECT * FROM generations WHERE llm = $1 AND error IS NULL"
 
 
 def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
-    """Every prompt has samples 0 to n - 1, once each; of those that failed no more than sampling.max_failed."""
+    """Every prompt has samples 0 to n - 1, once each; of those that failed no more than sampling.max_failed.
+
+    Recorded outcomes are as many as they are.
+    """
     warehouse, partition = place
+    if warehouse.pool.llms[partition.key].backend == "recorded":
+        return _recorded(warehouse, partition)
     sampling = warehouse.pool.sampling
     with warehouse.connect() as connection:
         counts = connection.execute(
@@ -149,6 +154,19 @@ def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
     return Verdict(problems, numbers, pd.DataFrame(errors, columns=["error", "prompts"]))
 
 
+def _recorded(warehouse: Warehouse, partition: Partition) -> Verdict:
+    """Of an LLM with recorded outcomes: some prompt has one. Those without are missing cells, which are allowed."""
+    with warehouse.connect() as connection:
+        prompts, covered, silent = connection.execute(
+            "SELECT (SELECT count(*) FROM prompts), count(DISTINCT prompt_id), count(error) FROM generations"
+            " WHERE llm = $1",
+            [partition.key],
+        ).fetchall()[0]
+    problems = [] if covered else [f"{partition.key} has no outcome on any of the {prompts} prompts"]
+    numbers = {"prompts_with_outcomes": covered, "prompts_without": prompts - covered, "without_response": silent}
+    return Verdict(problems, numbers)
+
+
 def responses_are_not_empty(place: tuple[Warehouse, Partition]) -> Verdict:
     """At most 5 % of the responses are empty."""
     return _share_of(place, "trim(response) = ''", MOST_EMPTY, "are empty; see its chat template and its stop tokens")
@@ -156,7 +174,10 @@ def responses_are_not_empty(place: tuple[Warehouse, Partition]) -> Verdict:
 
 def responses_are_not_cut(place: tuple[Warehouse, Partition]) -> Verdict:
     """At most 20 % of the responses are cut by sampling.max_tokens: of the others, rewards judge the beginning."""
-    limit = place[0].pool.sampling.max_tokens
+    warehouse, partition = place
+    if warehouse.pool.llms[partition.key].backend == "recorded":
+        return Verdict([])  # where they were cut is not known
+    limit = warehouse.pool.sampling.max_tokens
     return _share_of(
         place, "finish_reason = 'length'", MOST_CUT, f"are cut at {limit} tokens; raise sampling.max_tokens"
     )
@@ -206,6 +227,8 @@ def token_counts_are_plausible(place: tuple[Warehouse, Partition]) -> Verdict:
     """The LLM's counts of tokens fit its texts: prices and speeds are computed from them."""
     warehouse, partition = place
     limit = warehouse.pool.sampling.max_tokens
+    if warehouse.pool.llms[partition.key].backend == "recorded":
+        return Verdict([])  # its costs are recorded, too, or its tokens were counted by someone else
     with warehouse.connect() as connection:
         prompt_tokens, most, tokens, characters = connection.execute(
             "SELECT coalesce(mean(prompt_tokens), 0), coalesce(max(completion_tokens), 0),"

@@ -1,18 +1,17 @@
 """Tables of the warehouse as the arrays that `erp` works on.
 
-What belongs here: the alignment of partitions by prompt_id, and what an LLM costs. What to keep out: any other
+What belongs here: the alignment of partitions by prompt_id. What to keep out: any other
 computation.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from erp_resources.language_models import TokenPrice
-from erp_resources.pool import Pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Partitions
 
@@ -49,27 +48,24 @@ def rewarded(
     return prompt_ids.filter(pa.array(known)), means[known]
 
 
-def costs_per_response(pool: Pool, generations: Partitions) -> Floats:
-    """c(i) of every LLM (M,): as the pool file says, or a price of tokens times those that its responses took.
+class Costs(NamedTuple):
+    """What M LLMs cost on n prompts, (M,) each where no cost differs by prompt, else (n, M)."""
 
-    Raises `UserError` when there is a price and the LLM's server did not say how many tokens there were.
-    """
-    costs = []
-    for name, cost in zip(pool.llms, pool.costs, strict=True):
-        if isinstance(cost, TokenPrice):
-            with generations.open(name) as file:
-                table = file.read(columns=["prompt_tokens", "completion_tokens", "error"])
-            table = table.filter(pc.is_null(table["error"]))
-            tokens = [pc.mean(table[column]).as_py() or 0.0 for column in ("prompt_tokens", "completion_tokens")]
-            if not all(tokens):
-                raise UserError(
-                    f"llms.{name}.cost: its server counted no tokens, which a price could be multiplied with; "
-                    "give the cost of a response as a number"
-                )
-            costs.append((tokens[0] * cost.input + tokens[1] * cost.output) / 1e6)
-        else:
-            costs.append(cost)
-    return np.array(costs)
+    actual: Floats
+    predicted: Floats
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Costs":
+        """Those of some of the prompts, by a mask (n,)."""
+        return self if self.actual.ndim == 1 else Costs(self.actual[chosen], self.predicted[chosen])
+
+
+def costs_of_prompts(prompt_costs: Partitions, llms: Sequence[str], prompt_ids: pa.ChunkedArray) -> Costs:
+    """What the LLMs cost on these prompts, and are predicted to; an unknown cost counts as predicted."""
+    actual, predicted = (matrix(prompt_costs, llms, column, prompt_ids) for column in ("cost", "predicted"))
+    actual = np.where(np.isnan(actual), predicted, actual)
+    if len(actual) and not (np.ptp(actual, axis=0).any() or np.ptp(predicted, axis=0).any()):
+        return Costs(actual[0], predicted[0])
+    return Costs(actual, predicted)
 
 
 def is_split(prompts: pa.Table, split: str) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from erp_assets.prompts import identified
 from erp_resources.language_models.interface import Inspected
 from erp_resources.lineage import Partition, settings_hash, states
 from erp_resources.pool import Pool, line_of
+from erp_resources.reward_models import RewardModelEntry
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
 
@@ -89,6 +90,8 @@ def inspect(pool: Pool, advance: Callable[[str], None] = lambda entry: None) -> 
             )
     for name, reward_model in pool.reward_models.items():
         attempt(("reward_models", name), partial(reward_model.inspect, pool.root))
+        if pool_is_recorded_by(pool, reward_model):
+            continue
         if table is not None and reward_model.backend == "verifiable" and (unknown := table["answer"].null_count):
             problem(("reward_models", name), f"{unknown} of {len(prompts)} prompts have no answer to check against")
     if error := unwritable(pool):
@@ -102,6 +105,11 @@ def inspect(pool: Pool, advance: Callable[[str], None] = lambda entry: None) -> 
                 f"the warehouse may need {needed / 2**30:.1f} GiB and its disk has {free / 2**30:.1f} GiB free"
             )
     return found
+
+
+def pool_is_recorded_by(pool: Pool, reward_model: RewardModelEntry) -> bool:
+    """Whether there is nothing for a reward model to score: all of its rewards are recorded."""
+    return reward_model.backend == "recorded" and all(llm.backend == "recorded" for llm in pool.llms.values())
 
 
 def unwritable(pool: Pool) -> str | None:
@@ -122,6 +130,8 @@ def prompts_to_sample(pool: Pool, llm: str, prompt_ids: pa.Array) -> int:
 
     Those that an unfinished partition holds count as sampled.
     """
+    if pool.llms[llm].backend == "recorded":
+        return 0
     warehouse, partition = Warehouse(pool), Partition("generations", llm)
     stamp = warehouse.stamp(partition)
     left = len(prompt_ids)
@@ -148,7 +158,7 @@ def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None
         return min(1.0, warehouse.staged_rows(partition) / max(1, responses))
 
     rows = []
-    for name in pool.llms:
+    for name in (name for name, llm in pool.llms.items() if llm.backend != "recorded"):
         looked = inspected[name]
         tokens = responses * pool.sampling.max_tokens
         size = int(tokens * _BYTES_PER_TOKEN)
@@ -156,7 +166,9 @@ def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None
         done = 1 - to_sample[name] / max(1, prompts)
         rows.append(Work("LLM", name, responses, prompt_tokens, tokens, size, done))
     counted = [looked.prompt_tokens for looked in inspected.values() if looked and looked.prompt_tokens is not None]
-    for name in pool.reward_models:
+    for name, reward_model in pool.reward_models.items():
+        if pool_is_recorded_by(pool, reward_model):
+            continue
         passes = responses * len(pool.llms)
         share = sum(scored(Partition("rewards", f"{llm}|{name}")) for llm in pool.llms) / len(pool.llms)
         # A reward model reads the prompt with every response.

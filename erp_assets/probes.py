@@ -1,9 +1,10 @@
-"""Linear probes from a prompt's embedding to the expected reward.
+"""Linear probes from a prompt's features to the expected reward.
 
-What belongs here: the probes and predicted_rewards assets, and their checks. What to keep out: the ridge regression
-itself (`erp.probes`).
+What belongs here: the penalties, probes and predicted_rewards assets, and their checks. What to keep out: the ridge
+regression itself (`erp.probes`).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -13,9 +14,10 @@ import pyarrow as pa
 from scipy import stats
 
 import erp
-from erp_assets.matrices import embedding_matrix, is_split, matrix, nullable
+from erp_assets.features import feature_matrix
+from erp_assets.matrices import Floats, is_split, matrix, nullable
 from erp_assets.stage import Step, Verdict, stage, stage_checks
-from erp_resources.lineage import Partition
+from erp_resources.lineage import REWARD_MODEL, Partition
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions, Warehouse
 
@@ -50,11 +52,12 @@ class Probed(NamedTuple):
         """Read the probe, and predict every prompt with it."""
         probe = warehouse.read(partition).to_pylist()[0]
         prompts = warehouse.read(Partition("prompts", ""))
-        embeddings = embedding_matrix(warehouse.read(Partition("prompt_embeddings", "")), prompts["prompt_id"])
+        read = (Partitions(warehouse, [Partition(asset, "")]) for asset in ("prompt_embeddings", "features"))
+        features = feature_matrix(prompts, *read)
         actual = Partitions(warehouse, [Partition("expected_rewards", partition.key)])
         frame = prompts.select(["prompt_id", "category", "split"]).to_pandas()
         frame["actual"] = matrix(actual, [partition.key], "mean", prompts["prompt_id"])[:, 0]
-        frame["predicted"] = embeddings @ np.array(probe["coefficients"]) + probe["intercept"]
+        frame["predicted"] = features @ np.array(probe["coefficients"]) + probe["intercept"]
         return cls(partition.key, probe, warehouse.pool.probe.beta == "auto", frame)
 
     def known(self, split: str) -> pd.DataFrame:
@@ -149,34 +152,82 @@ def probes_are_unbiased_in_every_category(probed: Probed) -> Verdict:
     return Verdict(problems, {"largest_bias": float(rows["bias"].abs().max())}, biased)
 
 
+def targets(expected_rewards: Partitions, keys: Sequence[str], prompt_ids: pa.ChunkedArray) -> tuple[Floats, Floats]:
+    """The expected rewards (n, m) that probes learn, nan where there is none, and the samples behind each."""
+    mean, n = (matrix(expected_rewards, keys, column, prompt_ids) for column in ("mean", "n"))
+    return mean, n
+
+
+def _reward_models(step: Step) -> list[str]:
+    return list(dict.fromkeys(step.names(key)[REWARD_MODEL] for key in step.keys))
+
+
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
+    @stage(pool, group="probes", kinds={"numpy"})
+    def penalties(
+        step: Step,
+        prompts: Partitions,
+        prompt_embeddings: Partitions,
+        features: Partitions,
+        expected_rewards: Partitions,
+    ) -> dict[str, pa.Table]:
+        """The penalty of the probes of all LLMs: the pool file's, or the one by which LLMs are told apart best.
+
+        It looks at all LLMs, and at nothing else of them: a new one leaves the probes of others as they are, unless
+        the best penalty is another then.
+        """
+        made = {}
+        read: list[Floats] = []
+        table = prompts.read()
+        train = table.filter(pa.array(is_split(table, "train")))
+        for key in step.keys:
+            beta = step.pool.probe.beta
+            if beta == "auto":
+                read = read or [feature_matrix(train, prompt_embeddings, features)]
+                means, weights = targets(expected_rewards, step.llm_keys(key), train["prompt_id"])
+                beta = erp.shared_beta(read[0], means, weights)
+            step.report(key, beta=float(beta))
+            made[key] = pa.table({"beta": [float(beta)]})
+        return made
+
     @stage(pool, group="probes", kinds={"scikitlearn"})
     def probes(
-        step: Step, prompts: Partitions, prompt_embeddings: Partitions, expected_rewards: Partitions
+        step: Step,
+        prompts: Partitions,
+        prompt_embeddings: Partitions,
+        features: Partitions,
+        expected_rewards: Partitions,
+        penalties: Partitions,
     ) -> dict[str, pa.Table]:
         """The ridge probe of the LLM and reward model (eq. 3.2); all probes of a run share one factorisation."""
         table = prompts.read()
         train = is_split(table, "train")
-        embeddings = embedding_matrix(prompt_embeddings.read(), table["prompt_id"])
+        seen = feature_matrix(table, prompt_embeddings, features)
         means, variances, counts = (
             matrix(expected_rewards, step.keys, column, table["prompt_id"]) for column in ("mean", "variance", "n")
         )
-        fitted = erp.RidgeProbes(beta=step.pool.probe.beta).fit(embeddings[train], means[train])
-        predicted = fitted.predict(embeddings)
+        betas = {name: penalties.read(name)["beta"][0].as_py() for name in _reward_models(step)}
+        coefficients, intercepts = np.empty((len(step.keys), seen.shape[1])), np.empty(len(step.keys))
+        for name, beta in betas.items():
+            own = [i for i, key in enumerate(step.keys) if step.names(key)[REWARD_MODEL] == name]
+            fitted = erp.RidgeProbes(beta).fit(seen[train], means[train][:, own], counts[train][:, own])
+            coefficients[own], intercepts[own] = fitted.coefficients_, fitted.intercept_
+        predicted = seen @ coefficients.T + intercepts
         made = {}
         for i, key in enumerate(step.keys):
             known = ~np.isnan(means[:, i])
-            test = known & ~train
+            test = known & is_split(table, "test")
+            beta = betas[step.names(key)[REWARD_MODEL]]
             r2, ceiling = np.nan, np.nan
             if test.any():
                 r2 = float(erp.r2(means[test, i], predicted[test, i]))
                 ceiling = erp.noise_ceiling(means[test, i], variances[test, i], counts[test, i])
             row = {
-                "coefficients": pa.array([fitted.coefficients_[i]], type=pa.list_(pa.float64())),
-                "intercept": [float(fitted.intercept_[i])],
-                "beta": [float(fitted.beta_[i])],
+                "coefficients": pa.array([coefficients[i]], type=pa.list_(pa.float64())),
+                "intercept": [float(intercepts[i])],
+                "beta": [float(beta)],
                 "n_train": pa.array([int((known & train).sum())], type=pa.int32()),
                 "r2": nullable([r2]),
                 "noise_ceiling": nullable([ceiling]),
@@ -186,7 +237,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
                 key,
                 r2=made[key]["r2"][0].as_py(),
                 noise_ceiling=made[key]["noise_ceiling"][0].as_py(),
-                beta=float(fitted.beta_[i]),
+                beta=float(beta),
             )
         return made
 
@@ -195,25 +246,27 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         step: Step,
         prompts: Partitions,
         prompt_embeddings: Partitions,
+        features: Partitions,
         expected_rewards: Partitions,
         probes: Partitions,
     ) -> dict[str, pa.Table]:
         """What the probe predicts for every prompt; train prompts by leave-one-out, so that nothing is flattered."""
         table = prompts.read()
         train = is_split(table, "train")
-        embeddings = embedding_matrix(prompt_embeddings.read(), table["prompt_id"])
-        means = matrix(expected_rewards, step.keys, "mean", table["prompt_id"])
+        seen = feature_matrix(table, prompt_embeddings, features)
+        means, counts = (matrix(expected_rewards, step.keys, name, table["prompt_id"]) for name in ("mean", "n"))
         stored = [probes.read(key).to_pylist()[0] for key in step.keys]
         coefficients = np.array([probe["coefficients"] for probe in stored])
-        predicted = embeddings @ coefficients.T + np.array([probe["intercept"] for probe in stored])
+        predicted = seen @ coefficients.T + np.array([probe["intercept"] for probe in stored])
         betas = np.array([probe["beta"] for probe in stored])
-        predicted[train] = erp.leave_one_out(embeddings[train], means[train], betas)
+        predicted[train] = erp.leave_one_out(seen[train], means[train], betas, counts[train])
         return {
             key: pa.table({"prompt_id": table["prompt_id"], "predicted": pa.array(predicted[:, i])})
             for i, key in enumerate(step.keys)
         }
 
     return [
+        penalties,
         probes,
         stage_checks(
             pool,

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from erp_assets.stage import Step, Verdict, stage, stage_checks
+from erp_resources.embedders.cache import embed_once
+from erp_resources.identity import prompt_ids
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, Split
-from erp_resources.identity import prompt_ids
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
@@ -272,8 +273,13 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         """The embedding of every prompt's `embed_text`, in the order of the prompts."""
         table = prompts.read()
         advance = step.progress("prompt_embeddings", table.num_rows)
-        embedded = step.pool.embedder.load(step.pool.root).embed(table["embed_text"].to_pylist())
-        advance(table.num_rows)
+        embedder, root = step.pool.embedder, step.pool.root
+        embedded = embed_once(
+            table["embed_text"].to_pylist(),
+            Warehouse(step.pool).embeddings_folder(embedder.fingerprint(root)),
+            lambda: embedder.load(root),
+            advance,
+        )
         n, dimension = embedded.embeddings.shape
         step.report("", dimension=dimension, truncated=int(embedded.truncated.sum()))
         flat = pa.array(embedded.embeddings.ravel(), type=pa.float32())

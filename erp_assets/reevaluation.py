@@ -26,12 +26,32 @@ from erp_assets.stage import Step, Verdict, released, stage, stage_checks
 from erp_resources.language_models.interface import failed
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
-from erp_resources.reward_models import RewardModel
+from erp_resources.reward_models import RecordedRewardModel, RewardModel
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Staging, Warehouse
 
 ALPHA = 0.05
 """How often a re-evaluation in which nothing changed may raise an alarm, all its comparisons together."""
+
+
+def scores(pool: Pool, reward_model: str) -> bool:
+    """Whether a reward model can score fresh responses; recorded rewards alone cannot."""
+    entry = pool.reward_models[reward_model]
+    return not isinstance(entry, RecordedRewardModel) or entry.otherwise is not None
+
+
+def live(pool: Pool) -> Pool:
+    """The pool without LLMs whose outcomes are recorded: these cannot be asked again.
+
+    Raises `UserError` when there are no others, or no reward model that can score.
+    """
+    llms = [name for name, llm in pool.llms.items() if llm.backend != "recorded"]
+    if not llms or not any(scores(pool, name) for name in pool.reward_models):
+        raise UserError(
+            f"all outcomes of pool '{pool.name}' are recorded, so that no LLM can be asked again; "
+            "leave out automation.reevaluate"
+        )
+    return pool.only(llms, list(pool.reward_models))
 
 
 def held_out(prompts: pa.Table, pool: Pool, window: str) -> pa.Table:
@@ -187,7 +207,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         """Fresh responses of every LLM to a sample of held-out prompts, at one time."""
         every = prompts.read()
         for key in step.keys:
-            seen = step.seen(key)
+            seen = live(step.seen(key))
             asked = held_out(every, seen, key)
             advance = step.progress(f"fresh responses {key}", asked.num_rows * len(seen.llms))
             with step.staging(key) as staging:
@@ -220,7 +240,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             here = {
                 name: [llm for llm in llms if llm in asked_llms] for name, llms in step.inputs(key).complete.items()
             }
-            complete = {name: llms for name, llms in here.items() if llms}
+            complete = {name: llms for name, llms in here.items() if llms and scores(pool, name)}
             if not complete:
                 raise UserError(
                     f"reevaluations[{key}]: none of the LLMs that were sampled then is in the pool any more"

@@ -23,8 +23,9 @@ from erp_assets.frontiers import frontier_parts
 from erp_assets.matrices import Floats, matrix
 from erp_assets.metadata import picture
 from erp_assets.stage import Step, Value, stage
+from erp_resources.files import replace_file
 from erp_resources.pool import Pool
-from erp_resources.warehouse import Partitions, replace_file
+from erp_resources.warehouse import Partitions
 
 REPORT_FILE = "report.html"
 PICTURE_FILE = "frontier.png"

@@ -5,6 +5,7 @@ once, and the checks. What to keep out: how a reward model is run (`erp_resource
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -19,9 +20,10 @@ from erp import noise_ceiling
 from erp_assets.matrices import nullable
 from erp_assets.progress import Advance
 from erp_assets.stage import Step, Verdict, released, stage, stage_checks
-from erp_resources.lineage import LLM, REWARD_MODEL, Partition
+from erp_resources.language_models import RecordedLLM
+from erp_resources.lineage import LLM, REWARD_MODEL, STAGES, Partition, names_in
 from erp_resources.pool import Pool
-from erp_resources.reward_models import RewardModel
+from erp_resources.reward_models import RecordedRewardModel, RewardModel
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Partitions, Staging, Warehouse
 
@@ -68,6 +70,15 @@ def score_into(
     return 1 - scored / responses if responses else 0.0
 
 
+def recorded_rewards(pool: Pool, names: Mapping[str, str], prompt_ids: pa.ChunkedArray) -> pa.Table | None:
+    """The rewards that a user has of an LLM's responses to these prompts; None when they are to be scored."""
+    reward_model, llm = pool.reward_models[names[REWARD_MODEL]], pool.llms[names[LLM]]
+    if not isinstance(reward_model, RecordedRewardModel) or not isinstance(llm, RecordedLLM):
+        return None
+    table = reward_model.recorded(llm.outcomes(pool.root))
+    return None if table is None else table.filter(pc.is_in(table["prompt_id"], value_set=prompt_ids.combine_chunks()))
+
+
 # ---- checks
 
 SAME = 0.99
@@ -88,12 +99,17 @@ class Scored(NamedTuple):
 
     key: str
     table: pa.Table
-    responses: int
+    responses: int | None
+    """None: the rewards are recorded, and need no response."""
 
     @classmethod
     def load(cls, warehouse: Warehouse, partition: Partition) -> "Scored":
         """Read the rewards, and count the responses."""
-        with warehouse.open(Partition("generations", partition.key.split("|")[0])) as file:
+        names = names_in(partition.key, STAGES[partition.asset].dimensions)
+        prompt_ids = warehouse.read(Partition("prompts", ""))["prompt_id"]
+        if recorded_rewards(warehouse.pool, names, prompt_ids) is not None:
+            return cls(partition.key, warehouse.read(partition), None)
+        with warehouse.open(Partition("generations", names[LLM])) as file:
             responses = file.read(columns=["error"])["error"].null_count
         return cls(partition.key, warehouse.read(partition), responses)
 
@@ -110,7 +126,7 @@ def rewards_are_finite_and_complete(scored: Scored) -> Verdict:
     finite = np.isfinite(table["reward"].to_numpy())
     rows = table.filter(pa.array(~finite)).select(["prompt_id", "sample"]).to_pandas()
     problems = [f"prompt {row.prompt_id}, sample {row.sample}: reward is not finite" for row in rows[:10].itertuples()]
-    if table.num_rows != scored.responses:
+    if scored.responses is not None and table.num_rows != scored.responses:
         problems.append(f"{table.num_rows} rewards for {scored.responses} responses")
     return Verdict(problems, {"rewards": table.num_rows, "not_finite": int((~finite).sum())}, rows)
 
@@ -167,7 +183,7 @@ def samples_are_enough(scored: Scored) -> Verdict:
     rewards = scored.table["reward"].to_numpy().astype(np.float64)
     if not len(prompts) or not np.isfinite(rewards).all():
         return Verdict([])
-    mean, variance, count = mean_rewards(index, rewards, len(prompts))
+    mean, variance, count = mean_rewards(index, rewards, len(prompts), _counts(scored.table))
     ceiling = noise_ceiling(mean, variance, count)
     if np.isnan(ceiling):
         return Verdict([])  # one sample each, or constant: nothing can be told
@@ -182,15 +198,34 @@ def samples_are_enough(scored: Scored) -> Verdict:
     return Verdict([f"{said}; for {R2_WANTED:g} it takes {needed} (sampling.n)"], {**numbers, "samples_needed": needed})
 
 
+def _counts(table: pa.Table) -> NDArray[np.float64] | None:
+    """Of how many samples each reward is a mean; None where each is one's."""
+    n: NDArray[np.float64] = table["n"].to_numpy().astype(np.float64)
+    return n if (n > 1).any() else None
+
+
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
     @stage(pool, group="models", kinds={"llm"})
     def rewards(step: Step, prompts: Partitions, generations: Partitions) -> None:
         """The reward r(x, y) of every response; each reward model is loaded once for all LLMs of the run."""
-        table = prompts.read().to_pandas().set_index("prompt_id")
-        for reward_model in dict.fromkeys(step.names(key)[REWARD_MODEL] for key in step.keys):
-            keys = [key for key in step.keys if step.names(key)[REWARD_MODEL] == reward_model]
+        every = prompts.read()
+        table = every.to_pandas().set_index("prompt_id")
+        left = []
+        for key in step.keys:
+            recorded = recorded_rewards(step.pool, step.names(key), every["prompt_id"])
+            if recorded is None:
+                left.append(key)
+                continue
+            Warehouse(step.pool).put(step.partition(key), recorded, step.fingerprint(key))
+            step.report(
+                key,
+                **{"dagster/partition_row_count": recorded.num_rows},
+                mean_reward=pc.mean(recorded["reward"]).as_py(),
+            )
+        for reward_model in dict.fromkeys(step.names(key)[REWARD_MODEL] for key in left):
+            keys = [key for key in left if step.names(key)[REWARD_MODEL] == reward_model]
             advance = step.progress(f"rewards {reward_model}", len(table) * len(keys))
             with released(step.pool.reward_models[reward_model].load(step.pool.root)) as model:
                 for key in keys:
@@ -224,7 +259,9 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
                 raise UserError(
                     f"rewards[{key}] has rewards of prompts that are gone; run `erp run` to make them again"
                 )
-            mean, variance, count = mean_rewards(index.to_numpy(), table["reward"].to_numpy(), len(prompt_ids))
+            mean, variance, count = mean_rewards(
+                index.to_numpy(), table["reward"].to_numpy(), len(prompt_ids), _counts(table)
+            )
             step.report(key, mean_expected_reward=float(np.nanmean(mean)), prompts_without=int((count == 0).sum()))
             made[key] = pa.table(
                 {

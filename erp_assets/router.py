@@ -8,10 +8,26 @@ import numpy as np
 import pyarrow as pa
 
 import erp
-from erp_assets.matrices import costs_per_response, is_split, matrix, rewarded
+from erp_assets.features import feature_matrix, read_features
+from erp_assets.frontiers import fit_guard
+from erp_assets.matrices import Floats, costs_of_prompts, is_split, matrix, rewarded
 from erp_assets.stage import Step, Value, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions
+
+
+def cost_probes(features: Floats, costs: Floats) -> tuple[Floats, Floats]:
+    """Coefficients (M, f) and intercepts (M,) of the costs of train prompts (n, M); nan where one is not known.
+
+    They are those that `prompt_costs` predicts by: an LLM that costs the same on all prompts has coefficients of 0.
+    """
+    known = ~np.isnan(costs)
+    coefficients, intercepts = np.zeros((costs.shape[1], features.shape[1])), np.nanmean(costs, axis=0)
+    differ = (known.sum(axis=0) > 1) & (np.nanmax(costs, axis=0) > np.nanmin(costs, axis=0))
+    if differ.any():
+        probes = erp.RidgeProbes("auto").fit(features, costs[:, differ])
+        coefficients[differ], intercepts[differ] = probes.coefficients_, probes.intercept_
+    return coefficients, intercepts
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
@@ -21,32 +37,47 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     def router(
         step: Step,
         prompts: Partitions,
-        generations: Partitions,
+        prompt_embeddings: Partitions,
+        features: Partitions,
+        prompt_costs: Partitions,
         expected_rewards: Partitions,
         probes: Partitions,
         predicted_rewards: Partitions,
     ) -> dict[str, Value]:
         """The router as a bundle on disk: probes, costs and embedder; `erp route` and `erp.Router.load` read it."""
         every = prompts.read()
-        train_ids = every["prompt_id"].filter(pa.array(is_split(every, "train")))
+        train = every.filter(pa.array(is_split(every, "train")))
         made: dict[str, Value] = {}
         for key in step.keys:
-            llms, costs = step.llms(key), costs_per_response(step.seen(key), generations)
-            prompt_ids, actual = rewarded(expected_rewards, step.llm_keys(key), train_ids)
-            predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", prompt_ids)
-            stored = [probes.read(probe).to_pylist()[0] for probe in step.llm_keys(key)]
+            llms, keys = step.llms(key), step.llm_keys(key)
+            prompt_ids, actual = rewarded(expected_rewards, keys, train["prompt_id"])
+            predicted = matrix(predicted_rewards, keys, "predicted", prompt_ids)
+            stored = [probes.read(probe).to_pylist()[0] for probe in keys]
+            costs = costs_of_prompts(prompt_costs, llms, prompt_ids)
+            guard = None
+            if step.pool.router.guard == "auto":
+                guard = fit_guard(llms, keys, train["prompt_id"], prompt_costs, expected_rewards, predicted_rewards)
+            paths = erp.decision_path if guard is None else guard.path
+            by_cost: tuple[Floats, Floats] | tuple[None, None] = (None, None)
+            if costs.actual.ndim == 2:
+                seen = feature_matrix(train, prompt_embeddings, features)
+                by_cost = cost_probes(seen, matrix(prompt_costs, llms, "cost", train["prompt_id"]))
             bundle = erp.Router(
                 pool=step.pool.name,
                 reward_model=key,
                 llms=tuple(llms),
                 coefficients=np.array([probe["coefficients"] for probe in stored]),
                 intercepts=np.array([probe["intercept"] for probe in stored]),
-                costs=costs,
-                frontier=erp.exact_frontier(predicted, actual, costs),
+                costs=costs.actual if costs.actual.ndim == 1 else costs.actual.mean(axis=0),
+                frontier=paths(predicted, costs.predicted).frontier(actual, costs.actual),
                 embedder=step.pool.embedder.model_dump(mode="json"),
+                features=read_features(features),
+                cost_coefficients=by_cost[0],
+                cost_intercepts=by_cost[1],
+                guard=guard,
             )
             made[key] = bundle.save
-            step.report(key, llms=len(llms), dimensions=bundle.dimensions)
+            step.report(key, llms=len(llms), dimensions=bundle.dimensions, guard_margin=guard.margin if guard else None)
         return made
 
     return [router]

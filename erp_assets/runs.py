@@ -36,10 +36,12 @@ _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 _RANGE_TAG = "dagster/asset_partition_range"
 
 _WAVES: tuple[tuple[str, ...], ...] = (
-    ("prompts", "prompt_embeddings"),
-    ("generations",),
+    ("prompts", "prompt_embeddings", "features"),
+    ("generations", "prompt_costs"),
     ("rewards",),
-    ("expected_rewards", "probes", "predicted_rewards"),
+    ("expected_rewards",),
+    ("penalties",),
+    ("probes", "predicted_rewards"),
     EVALUATIONS,
     ("report",),
 )
@@ -146,7 +148,7 @@ def run_pool(
             do(Run((asset,), names, checks_only=True))
 
     for wave in _WAVES:
-        if wave == ("generations",) and (llms_to_do := todo("generations", states.pool_states(pool, instance, graph))):
+        if "generations" in wave and (llms_to_do := todo("generations", states.pool_states(pool, instance, graph))):
             on_work(_to_sample(pool, llms_to_do))
         found = states.pool_states(pool, instance, graph)
         keys = [todo(asset, found) for asset in wave]

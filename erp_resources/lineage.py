@@ -63,12 +63,39 @@ LLM, REWARD_MODEL, WINDOW = "llm", "reward_model", "window"
 """The dimensions: the names in the pool file, and the times at which a pool is re-evaluated."""
 
 
-def _costs(pool: Pool) -> Any:
-    return [cost if isinstance(cost, float) else cost.model_dump() for cost in pool.costs]
+def _rewards(pool: Pool, names: Mapping[str, str]) -> Any:
+    reward_model, llm = pool.reward_models[names[REWARD_MODEL]], pool.llms[names[LLM]]
+    if reward_model.backend == "recorded" and llm.backend == "recorded":
+        return [reward_model.fingerprint(pool.root), llm.fingerprint(pool.root)]
+    return reward_model.fingerprint(pool.root)
 
 
-_TOKENS = ("prompt_tokens", "completion_tokens", "error")
+def _cost(pool: Pool, names: Mapping[str, str]) -> Any:
+    llm = pool.llms[names[LLM]]
+    if isinstance(llm.cost, float):
+        return llm.cost
+    recorded = llm.fingerprint(pool.root) if llm.backend == "recorded" else None
+    return [llm.cost.model_dump(), recorded]
+
+
+_TOKENS = ("finish_reason", "prompt_tokens", "completion_tokens")
 """What of the generations a price of tokens is multiplied with."""
+
+_DECISIONS: Mapping[str, tuple[str, ...]] = {
+    "prompts": ("prompt_id", "split"),
+    "prompt_costs": (),
+    "expected_rewards": (),
+    "predicted_rewards": (),
+    "beliefs": (),
+}
+"""What decisions are made from, and judged by."""
+
+_FEATURES: Mapping[str, tuple[str, ...]] = {
+    "prompts": ("prompt_id", "split", "embed_text"),
+    "prompt_embeddings": ("prompt_id", "embedding"),
+    "features": (),
+}
+"""What the features of every prompt are computed from."""
 
 STAGES: dict[str, Stage] = {
     "prompts": Stage((), {}, lambda pool, names: [pool.prompts.fingerprint(pool.root), pool.split.model_dump()]),
@@ -78,28 +105,30 @@ STAGES: dict[str, Stage] = {
         lambda pool, names: pool.embedder.fingerprint(pool.root),
         version=2,
     ),
+    "features": Stage(
+        (),
+        {"prompts": ("prompt_id", "split", "embed_text"), "prompt_embeddings": ("prompt_id", "embedding")},
+        lambda pool, names: pool.probe.features,
+    ),
     "generations": Stage(
         (LLM,),
         {"prompts": ("prompt_id", "prompt")},
         lambda pool, names: [pool.llms[names[LLM]].fingerprint(pool.root), pool.sampling.fingerprint()],
         version=2,
     ),
+    "prompt_costs": Stage((LLM,), {**_FEATURES, "generations": _TOKENS}, _cost),
     "rewards": Stage(
         (LLM, REWARD_MODEL),
         {"prompts": ("prompt_id", "prompt", "answer"), "generations": ("prompt_id", "sample", "response", "error")},
-        lambda pool, names: pool.reward_models[names[REWARD_MODEL]].fingerprint(pool.root),
+        _rewards,
     ),
     "expected_rewards": Stage((LLM, REWARD_MODEL), {"prompts": ("prompt_id",), "rewards": ()}),
-    "probes": Stage(
-        (LLM, REWARD_MODEL),
-        {"prompts": ("prompt_id", "split"), "prompt_embeddings": (), "expected_rewards": ()},
-        lambda pool, names: pool.probe.model_dump(),
-    ),
+    "penalties": Stage((REWARD_MODEL,), {**_FEATURES, "expected_rewards": ()}, lambda pool, names: pool.probe.beta),
+    "probes": Stage((LLM, REWARD_MODEL), {**_FEATURES, "expected_rewards": (), "penalties": ("beta",)}),
     "predicted_rewards": Stage(
         (LLM, REWARD_MODEL),
         {
-            "prompts": ("prompt_id", "split"),
-            "prompt_embeddings": (),
+            **_FEATURES,
             "expected_rewards": (),
             "probes": ("coefficients", "intercept", "beta"),
         },
@@ -136,26 +165,18 @@ STAGES: dict[str, Stage] = {
         {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
     ),
     "proposition_1": Stage((REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}),
-    "frontiers": Stage(
-        (REWARD_MODEL,),
-        {"prompts": ("prompt_id", "split"), "generations": _TOKENS, "expected_rewards": (), "beliefs": ()},
-        lambda pool, names: _costs(pool),
-    ),
-    "comparisons": Stage(
-        (REWARD_MODEL,),
-        {"prompts": ("prompt_id", "split"), "generations": _TOKENS, "expected_rewards": (), "beliefs": ()},
-        lambda pool, names: _costs(pool),
-    ),
+    "frontiers": Stage((REWARD_MODEL,), _DECISIONS),
+    "comparisons": Stage((REWARD_MODEL,), _DECISIONS),
     "router": Stage(
         (REWARD_MODEL,),
         {
-            "prompts": ("prompt_id", "split"),
-            "generations": _TOKENS,
+            **_FEATURES,
+            "prompt_costs": (),
             "expected_rewards": (),
             "probes": ("coefficients", "intercept"),
             "predicted_rewards": (),
         },
-        lambda pool, names: [_costs(pool), pool.embedder.model_dump()],
+        lambda pool, names: [pool.router.model_dump(), pool.embedder.model_dump()],
     ),
     "report": Stage(
         (),
@@ -170,7 +191,6 @@ STAGES: dict[str, Stage] = {
             "frontiers": (),
             "comparisons": (),
         },
-        lambda pool, names: _costs(pool),
     ),
     "fresh_generations": Stage(
         (WINDOW,),
@@ -197,17 +217,22 @@ STAGES: dict[str, Stage] = {
 """All assets of a pool, every one after what it is made from."""
 
 
-EVALUATIONS = tuple(asset for asset, stage in STAGES.items() if stage.dimensions == (REWARD_MODEL,))
+EVALUATIONS = tuple(
+    asset for asset, stage in STAGES.items() if stage.dimensions == (REWARD_MODEL,) and asset != "penalties"
+)
 """The assets that look at all LLMs by one reward model."""
 
 REEVALUATIONS = tuple(asset for asset, stage in STAGES.items() if stage.dimensions == (WINDOW,))
 """The assets of one time: they are made once, and never stale."""
 
-GATHERING = (*EVALUATIONS, "report", *REEVALUATIONS)
+GATHERING = ("penalties", *EVALUATIONS, "report", *REEVALUATIONS)
 """The assets that are made from those LLMs and reward models of which everything is there."""
 
 CHAIN = tuple(asset for asset, stage in STAGES.items() if LLM in stage.dimensions)
 """What is there of an LLM, by one reward model, when it is evaluated."""
+
+_REWARDED = CHAIN[: CHAIN.index("expected_rewards") + 1]
+"""What is there of an LLM when the penalty of all probes is chosen."""
 
 LOADS_MODELS = ("prompt_embeddings", "generations", "rewards", *REEVALUATIONS)
 """The assets that load a model, and may hold a GPU."""
@@ -271,8 +296,9 @@ def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str]) 
     if partition.asset not in GATHERING:
         return Inputs(tuple(upstream), {name: tuple(pool.llms) for name in pool.reward_models})
     own = names_in(partition.key, STAGES[partition.asset].dimensions)
+    chain = _REWARDED if partition.asset == "penalties" else CHAIN
     by_reward_model = {
-        reward_model: {llm: _furthest(CHAIN, llm, reward_model, found) for llm in pool.llms}
+        reward_model: {llm: _furthest(chain, llm, reward_model, found) for llm in pool.llms}
         for reward_model in ([own[REWARD_MODEL]] if REWARD_MODEL in own else pool.reward_models)
     }
     complete = {

@@ -10,16 +10,25 @@ import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from erp_resources.embedders import EmbedderEntry
-from erp_resources.language_models import LLM, Sampling, TokenPrice
+from erp_resources.language_models import LLM, RecordedCost, Sampling, TokenPrice
 from erp_resources.prompt_sources import PromptSourceEntry
-from erp_resources.reward_models import RewardModelEntry
+from erp_resources.reward_models import RecordedRewardModel, RewardModelEntry
 from erp_resources.settings import Settings, UserError
 
 POOLS_FOLDER = "pools"
@@ -60,9 +69,19 @@ class Split(Settings):
 
 
 class Probe(Settings):
-    """The ridge probe (eq. 3.2): `beta` penalises the sum of squares, "auto" is exact leave-one-out."""
+    """The ridge probe (eq. 3.2)."""
 
     beta: PositiveFloat | Literal["auto"] = "auto"
+    """The penalty on the sum of squares; auto: one for all LLMs of a reward model, by exact leave-one-out."""
+    features: Literal["auto", "embedding"] = "auto"
+    """What the probe reads: the embedding alone, as in the paper, or with form and kind of the prompt (auto)."""
+
+
+class Routing(Settings):
+    """How the router decides."""
+
+    guard: Literal["auto", "none"] = "auto"
+    """auto: the best single LLM is left only for a predicted gain above a margin that routes the train prompts best."""
 
 
 class Automation(Settings):
@@ -91,6 +110,7 @@ class Pool(Settings):
     sampling: Sampling = Sampling()
     embedder: EmbedderEntry
     probe: Probe = Probe()
+    router: Routing = Routing()
     automation: Automation = Automation()
     owners: list[Owner] = Field(default_factory=list)
     llms: dict[str, LLM] = Field(min_length=1)
@@ -115,6 +135,17 @@ class Pool(Settings):
                 )
         return entries
 
+    @model_validator(mode="after")
+    def _every_llm_can_be_rewarded(self) -> Self:
+        for name, entry in self.reward_models.items():
+            live = [llm for llm, its in self.llms.items() if its.backend != "recorded"]
+            if isinstance(entry, RecordedRewardModel) and entry.otherwise is None and live:
+                raise ValueError(
+                    f"reward_models.{name} has recorded rewards only, but llms.{live[0]} is sampled: give it a reward "
+                    "model under otherwise: that scores as the recorded rewards were"
+                )
+        return self
+
     @property
     def root(self) -> Path:
         """The project folder: the one that holds pools/ and warehouse/."""
@@ -126,8 +157,8 @@ class Pool(Settings):
         return self.root / POOLS_FOLDER / f"{self.name}.yaml"
 
     @property
-    def costs(self) -> list[float | TokenPrice]:
-        """What every LLM costs, in the file's order: a number for a response, or a price of tokens."""
+    def costs(self) -> list[float | TokenPrice | RecordedCost]:
+        """What every LLM costs, in the file's order: a number for a response, a price of tokens, or as recorded."""
         return [llm.cost for llm in self.llms.values()]
 
     def only(self, llms: Sequence[str], reward_models: Sequence[str]) -> "Pool":

@@ -95,7 +95,7 @@ class Outcomes:
 
     def has_costs(self) -> bool:
         """Whether any outcome has a cost of its own."""
-        return self.cells["cost"].null_count < self.cells.num_rows
+        return bool(self.cells["cost"].null_count < self.cells.num_rows)
 
 
 def find_files(folder: Path, path: str) -> Files:
@@ -197,7 +197,9 @@ def _prompts(rows: Rows, has_own_file: bool, is_wide: bool) -> pd.DataFrame:
     prompt = rows.texts(name)
     blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(prompt), ""), True)
     if pc.any(blank).as_py():
-        raise UserError(f"{rows.place(pc.index(blank, True).as_py())}: column '{name}' is empty; every row has a prompt")
+        raise UserError(
+            f"{rows.place(pc.index(blank, True).as_py())}: column '{name}' is empty; every row has a prompt"
+        )
     columns: dict[str, pa.Array] = {"prompt": prompt, "prompt_id": prompt_ids(prompt)}
     ids = _name_of("prompt_id", present)
     columns["key"] = rows.labels(ids) if ids else columns["prompt_id"]
@@ -220,7 +222,9 @@ def _prompts(rows: Rows, has_own_file: bool, is_wide: bool) -> pd.DataFrame:
         twice = frame["key"].duplicated() if ids else pd.Series(False, index=frame.index)
         if twice.any():
             row = int(twice.to_numpy().argmax())
-            raise UserError(f"{rows.place(row)}: the {ids} '{frame['key'][row]}' stands twice; give each prompt its own")
+            raise UserError(
+                f"{rows.place(row)}: the {ids} '{frame['key'][row]}' stands twice; give each prompt its own"
+            )
     else:
         other = frame["prompt_id"] != frame.groupby("key")["prompt_id"].transform("first")
         if other.any():
@@ -275,11 +279,9 @@ def _tidy(rows: Rows, keys: pd.Series, ids: pd.Series) -> tuple[pa.Table, tuple[
         prompt_id = pa.array(ids, pa.string()).take(place)
     sample = _name_of("sample", present)
     if sample:
-        frame = pd.DataFrame({"prompt": keys if len(keys) == len(llm) else prompt_id.to_pandas(), "llm": llm.to_pandas()})
         own = _name_of("prompt_id", present)
-        if own:
-            frame["prompt"] = rows.labels(own).to_pandas()
-        twice = frame.assign(sample=rows.labels(sample).to_pandas()).duplicated()
+        prompt = rows.labels(own) if own else prompt_id
+        twice = pa.table({"prompt": prompt, "llm": llm, "sample": rows.labels(sample)}).to_pandas().duplicated()
         if twice.any():
             raise UserError(
                 f"{rows.place(int(twice.to_numpy().argmax()))}: this {sample} of the prompt and LLM stands above "
@@ -294,7 +296,9 @@ def _tidy(rows: Rows, keys: pd.Series, ids: pd.Series) -> tuple[pa.Table, tuple[
     columns: dict[str, pa.Array] = {"prompt_id": prompt_id, "llm": llm}
     for column in ("cost", "prompt_tokens", "completion_tokens", "n_samples"):
         own = _name_of(column, present)
-        columns[column] = pa.nulls(len(llm), pa.float64()) if own is None else _at_least(rows, own, column == "n_samples")
+        columns[column] = (
+            pa.nulls(len(llm), pa.float64()) if own is None else _at_least(rows, own, column == "n_samples")
+        )
     response = _name_of("response", present)
     columns["response"] = rows.texts(response) if response else pa.nulls(len(llm), pa.string())
     return pa.table(columns | {name: rows.numbers(name) for name in rewards}), rewards

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from erp_resources.files import replace_file, sync
 from erp_resources.lineage import STAGES, Partition, Stamp, names_in
 from erp_resources.pool import WAREHOUSE_FOLDER, Pool
 from erp_resources.settings import UserError
@@ -55,7 +56,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("prompt", pa.string(), "what the LLMs are asked"),
             _column("embed_text", pa.string(), "what the embedder reads, mostly the prompt itself"),
             _column("category", pa.string(), "kind of task; never used in training a probe"),
-            _column("split", pa.string(), "train or test, stratified by category"),
+            _column(
+                "split",
+                pa.string(),
+                "train or test, drawn by category or given; ood: apart",
+            ),
             _column("answer", pa.string(), "known right answer of a verifiable prompt", nullable=True),
             _column("source", pa.string(), "where the prompt is from"),
         ]
@@ -78,6 +83,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("error", pa.string(), "why the prompt failed for good; it then has this one row", nullable=True),
         ]
     ),
+    "prompt_costs": pa.schema(
+        [
+            _PROMPT_ID,
+            _column("cost", pa.float64(), "what a response cost, or costs on average; null: not known", nullable=True),
+            _column("predicted", pa.float64(), "predicted cost; leave-one-out on train prompts"),
+        ]
+    ),
     "rewards": pa.schema(
         [
             _PROMPT_ID,
@@ -96,9 +108,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("n", pa.int32(), "samples; 0 when the prompt failed"),
         ]
     ),
+    "penalties": pa.schema([_column("beta", pa.float64(), "the penalty of all probes (eq. 3.2)")]),
     "probes": pa.schema(
         [
-            _column("coefficients", pa.list_(pa.float64()), "ridge coefficients, d numbers"),
+            _column("coefficients", pa.list_(pa.float64()), "ridge coefficients, one for each feature"),
             _column("intercept", pa.float64(), "unpenalised intercept"),
             _column("beta", pa.float64(), "penalty on the sum of squares (eq. 3.2)"),
             _column("n_train", pa.int32(), "prompts that the probe was fitted on"),
@@ -337,6 +350,11 @@ class Warehouse:
                 "what was finished is kept: mend it and run again"
             ) from error
 
+    def embeddings_folder(self, embedder: str) -> Path:
+        """Where embeddings by an embedder of this fingerprint are kept, for all pools."""
+        name = hashlib.blake2b(embedder.encode(), digest_size=8).hexdigest()
+        return self.pool.root / WAREHOUSE_FOLDER / ".embeddings" / name
+
     def staging_folder(self, partition: Partition) -> Path:
         """Where the chunks of a partition are collected."""
         return self.folder / ".staging" / partition.asset / self._partition_path(partition)
@@ -446,7 +464,7 @@ class Staging:
         self._folder.mkdir(parents=True, exist_ok=True)
         beside = self._chunk(index).with_suffix(".new")
         pq.write_table(_fitted(table, self._partition), beside, compression="zstd")
-        _sync(beside)
+        sync(beside)
         os.replace(beside, self._chunk(index))
 
     def commit(self, chunks: int) -> Stamp:
@@ -479,7 +497,7 @@ class Staging:
                     "erp.settings": stamp.settings,
                 }
             )
-        _sync(beside)
+        sync(beside)
         os.replace(beside, destination)
         shutil.rmtree(self._folder)
         self._warehouse.refresh_views()
@@ -499,6 +517,14 @@ class Partitions:
         self.contents: dict[Partition, Mapping[str, str]] = {
             partition: stamp.content for partition, stamp in stamps.items() if stamp
         }
+
+    def place(self, key: str = "") -> Path:
+        """The folder of one partition that is files."""
+        partition = self._partitions[key]
+        stamp = self._warehouse.stamp(partition)
+        if stamp is None or stamp.content != self.contents.get(partition):
+            raise UserError(f"{partition.asset}[{partition.key}] was replaced by another run meanwhile; run again")
+        return self._warehouse.place(partition)
 
     def open(self, key: str = "") -> pq.ParquetFile:
         """One partition, to be read row group by row group."""
@@ -573,16 +599,3 @@ class _ContentHash:
 def _bytes(values: pa.Array) -> bytes:
     data: bytes = values.to_numpy(zero_copy_only=False).tobytes()
     return data
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it: a reader sees the old one or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    beside.write_bytes(data)
-    _sync(beside)
-    os.replace(beside, path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

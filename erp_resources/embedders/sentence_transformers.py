@@ -25,10 +25,13 @@ class SentenceTransformersEmbedder(Settings):
     trust_remote_code: bool = False
     device: str = "cpu"
     batch_size: PositiveInt = 64
+    truncation_side: Literal["left", "right"] = "right"
+    """Which side of a text that is longer than the model's window is not read: left keeps the end."""
 
     def load(self, root: Path) -> Embedder:
         """Load the weights. Raises `UserError` when they cannot be loaded."""
         model = load_sentence_transformer(self.model, root, self.device, self.trust_remote_code)
+        model.tokenizer.truncation_side = self.truncation_side
         return _SentenceEmbedder(model, self.batch_size)
 
     def inspect(self, root: Path) -> None:
@@ -49,6 +52,7 @@ class SentenceTransformersEmbedder(Settings):
                 "model": model_fingerprint(self.model, root),
                 "trust_remote_code": self.trust_remote_code,
                 "device": self.device.partition(":")[0],
+                **({"truncation_side": self.truncation_side} if self.truncation_side != "right" else {}),
             }
         )
 

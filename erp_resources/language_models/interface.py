@@ -1,7 +1,7 @@
 """The interface of an LLM: what every backend is given, what it gives back, and what it may cost."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag
@@ -69,9 +69,9 @@ class TokenPrice(Settings):
 
 
 class RecordedCost(Settings):
-    """What every outcome cost is in this column of the recorded data."""
+    """What every outcome cost stands in this column of the recorded data; "cost" is the one that is called so."""
 
-    column: Literal["cost"] = "cost"
+    column: str
 
 
 def _kind_of_cost(value: Any) -> str:

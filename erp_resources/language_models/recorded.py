@@ -8,8 +8,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, RecordedCost, Sampling
 from erp_resources.identity import prompt_ids
+from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, RecordedCost, Sampling
 from erp_resources.recorded import NOT_RECORDED, content_hash, load_outcomes
 from erp_resources.settings import Settings
 

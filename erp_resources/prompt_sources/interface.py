@@ -29,7 +29,10 @@ class PromptSource(Protocol):
         ...
 
     def load(self) -> pa.Table:
-        """All prompts, with the schema `PROMPTS`; a further column `split` says train, test or ood where it is known."""
+        """All prompts, with the schema `PROMPTS`.
+
+        A further column `split` says train, test or ood where that is known.
+        """
         ...
 
 

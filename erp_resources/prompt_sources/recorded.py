@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -67,9 +68,9 @@ class _RecordedSource:
         return table
 
 
-def embedded_part(text: str, embed: str | dict[str, str]) -> str | None:
+def embedded_part(text: str, embed: Literal["last_user_turn"] | Mapping[Literal["after"], str]) -> str | None:
     """The part of a prompt that is embedded; None where there is no such part."""
-    if isinstance(embed, dict):
+    if not isinstance(embed, str):
         _, mark, part = text.rpartition(embed["after"])
         return part.strip() or None if mark else None
     try:

@@ -1,0 +1,106 @@
+"""What a response of an LLM costs on a prompt, and is predicted to.
+
+What belongs here: the prompt_costs asset. What to keep out: the probe (`erp.probes`), and decisions by costs
+(`erp.routing`).
+"""
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import erp
+from erp_assets.features import feature_matrix
+from erp_assets.matrices import Floats, is_split, nullable
+from erp_assets.stage import Step, stage
+from erp_resources.language_models import RecordedCost, RecordedLLM, TokenPrice
+from erp_resources.pool import Pool
+from erp_resources.settings import UserError
+from erp_resources.warehouse import Partitions
+
+
+def recorded_costs(cells: pa.Table, column: str, llm: str, prompt_ids: pa.ChunkedArray) -> Floats:
+    """The mean cost of an LLM's outcomes on each prompt (n,), by their samples; nan where none is known.
+
+    Raises `UserError` when none is known at all.
+    """
+    if column not in cells.column_names:
+        raise UserError(f"llms.{llm}.cost: its outcomes have no column of numbers '{column}'")
+    cells = cells.filter(pc.is_valid(cells[column]))
+    if len(cells) and pc.min(cells[column]).as_py() < 0:
+        raise UserError(f"llms.{llm}.cost: its column '{column}' has negative numbers")
+    place = pc.index_in(cells["prompt_id"], value_set=prompt_ids.combine_chunks())
+    known = pc.is_valid(place)
+    cells, index = cells.filter(known), place.filter(known).to_numpy()
+    if not len(index):
+        raise UserError(f"llms.{llm}.cost: its outcomes have no costs; give the cost of a response as a number")
+    n = cells["n"].to_numpy()
+    total = np.bincount(index, weights=n * cells[column].to_numpy(), minlength=len(prompt_ids))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.bincount(index, weights=n, minlength=len(prompt_ids)))
+
+
+def price_per_response(llm: str, price: TokenPrice, generations: Partitions) -> float:
+    """A price of tokens times those that the LLM's responses take on average.
+
+    Raises `UserError` when it is not known how many tokens there were.
+    """
+    with generations.open(llm) as file:
+        table = file.read(columns=["finish_reason", "prompt_tokens", "completion_tokens"])
+    table = table.filter(pc.not_equal(table["finish_reason"], "error"))
+    tokens = [pc.mean(table[column]).as_py() or 0.0 for column in ("prompt_tokens", "completion_tokens")]
+    if not all(tokens):
+        raise UserError(
+            f"llms.{llm}.cost: its server counted no tokens, which a price could be multiplied with; "
+            "give the cost of a response as a number"
+        )
+    return (tokens[0] * price.input + tokens[1] * price.output) / 1e6
+
+
+def build(pool: Pool) -> list[dg.AssetsDefinition]:
+    """The asset of this module for one pool."""
+
+    @stage(pool, group="probes", kinds={"scikitlearn"})
+    def prompt_costs(
+        step: Step,
+        prompts: Partitions,
+        prompt_embeddings: Partitions,
+        features: Partitions,
+        generations: Partitions,
+    ) -> dict[str, pa.Table]:
+        """What the LLM costs on every prompt, and what a second ridge probe predicts where costs differ by prompt."""
+        table = prompts.read()
+        train = is_split(table, "train")
+        read: list[Floats] = []
+        made = {}
+        for key in step.keys:
+            llm, cost = step.pool.llms[key], step.pool.llms[key].cost
+            if isinstance(llm, RecordedLLM) and isinstance(cost, RecordedCost):
+                actual = recorded_costs(llm.outcomes(step.pool.root), cost.column, key, table["prompt_id"])
+                read = read or [feature_matrix(table, prompt_embeddings, features)]
+                predicted = predicted_costs(read[0], actual, train)
+            else:
+                assert not isinstance(cost, RecordedCost)  # only a recorded LLM may have one
+                one = cost if isinstance(cost, float) else price_per_response(key, cost, generations)
+                actual = predicted = np.full(table.num_rows, one)
+            step.report(key, mean_cost=float(np.nanmean(actual)), prompts_without=int(np.isnan(actual).sum()))
+            made[key] = pa.table(
+                {"prompt_id": table["prompt_id"], "cost": nullable(actual), "predicted": pa.array(predicted)}
+            )
+        return made
+
+    return [prompt_costs]
+
+
+def predicted_costs(features: Floats, actual: Floats, train: np.ndarray) -> Floats:
+    """The predictions (n,) of a ridge probe of costs (n,), none negative; leave-one-out on the train prompts.
+
+    Its penalty is the LLM's own. With fewer than 2 train prompts of known cost there is one prediction, the mean.
+    """
+    known = train & ~np.isnan(actual)
+    if known.sum() < 2:
+        return np.full(len(actual), np.nanmean(actual))
+    probe = erp.RidgeProbes("auto").fit(features[train], actual[train, None])
+    predicted = probe.predict(features)[:, 0]
+    predicted[train] = probe.leave_one_out_[:, 0]
+    return np.asarray(np.maximum(predicted, 0.0))
