@@ -60,7 +60,7 @@ def price_per_response(llm: str, price: TokenPrice, generations: Partitions) -> 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
     """The asset of this module for one pool."""
 
-    @stage(pool, group="probes", kinds={"scikitlearn"})
+    @stage(pool, group="probes", kinds={"scikitlearn"}, one_run_each=True)
     def prompt_costs(
         step: Step,
         prompts: Partitions,

@@ -4,6 +4,7 @@ What belongs here: the features asset, the map from embeddings and texts to the 
 What to keep out: the map itself (`erp.features`).
 """
 
+import hashlib
 from pathlib import Path
 
 import dagster as dg
@@ -26,10 +27,23 @@ def read_features(features: Partitions) -> erp.Features:
     return erp.Features.from_tensors(safetensors.numpy.load((features.place() / FEATURES_FILE).read_bytes()))
 
 
+_latest: dict[str, Floats] = {}
+
+
 def feature_matrix(prompts: pa.Table, prompt_embeddings: Partitions, features: Partitions) -> Floats:
-    """The features (n, f) of these prompts, in their order."""
-    vectors = embedding_matrix(prompt_embeddings.read(), prompts["prompt_id"])
-    return read_features(features)(vectors, prompts["embed_text"].to_pylist())
+    """The features (n, f) of these prompts, in their order; read-only.
+
+    The matrix that was computed last is kept: the checks of many partitions read the same.
+    """
+    contents = [prompts["prompt_id"].to_pylist(), *prompt_embeddings.contents.items(), *features.contents.items()]
+    key = hashlib.blake2b(repr(contents).encode()).hexdigest()
+    if key not in _latest:
+        vectors = embedding_matrix(prompt_embeddings.read(), prompts["prompt_id"])
+        matrix = read_features(features)(vectors, prompts["embed_text"].to_pylist())
+        matrix.setflags(write=False)
+        _latest.clear()
+        _latest[key] = matrix
+    return _latest[key]
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:

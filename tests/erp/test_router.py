@@ -251,8 +251,8 @@ def test_damaged_and_missing_bundles_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"names tensors-.*which is missing: make the router again"):
         Router.load(tmp_path)
     description = json.loads((tmp_path / "router.json").read_text())
-    (tmp_path / "router.json").write_text(json.dumps({**description, "format": 2}))
-    with pytest.raises(ValueError, match="has format 2, this version reads 1"):
+    (tmp_path / "router.json").write_text(json.dumps({**description, "format": 1}))
+    with pytest.raises(ValueError, match="has format 1, this version reads 2"):
         Router.load(tmp_path)
     (tmp_path / "router.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):

@@ -74,6 +74,7 @@ EVALUATED = (
 )  # fmt: skip
 EVALUATIONS = {f"{asset}[{name}]" for asset in EVALUATED for name in ("taste", "other")}
 CHAIN = ("rewards", "expected_rewards", "probes", "predicted_rewards")
+PENALTIES = {f"penalties[{name}]" for name in ("taste", "other")}
 
 
 def test_nothing_is_stale_right_after_everything_was_made(root: Path) -> None:
@@ -85,21 +86,41 @@ def test_another_model_behind_an_llm_makes_its_partitions_stale_and_what_is_made
     stamps = made(load(root))
     pool = load(root, "some/small", "some/smaller")
     own = {f"{asset}[small|{name}]" for asset in CHAIN for name in ("taste", "other")}
-    assert changed(pool, stamps) == {"stale": {"generations[small]"} | own | EVALUATIONS | {"report[]"}}
+    assert changed(pool, stamps) == {
+        "stale": {"generations[small]", "prompt_costs[small]", "report[]"} | own | PENALTIES | EVALUATIONS
+    }
 
 
 def test_a_new_llm_leaves_every_other_partition_of_the_pool_as_it_is(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "reward_models:", "  third: {backend: transformers, model: some/third, cost: 2}\nreward_models:")
     new = {f"{asset}[third|{name}]" for asset in CHAIN for name in ("taste", "other")}
-    assert changed(pool, stamps) == {"missing": {"generations[third]"} | new, "stale": EVALUATIONS | {"report[]"}}
+    assert changed(pool, stamps) == {
+        "missing": {"generations[third]", "prompt_costs[third]"} | new,
+        "stale": PENALTIES | EVALUATIONS | {"report[]"},
+    }
+
+
+def test_a_new_llm_makes_probes_of_others_stale_only_when_another_penalty_is_chosen(root: Path) -> None:
+    stamps = made(load(root))
+    pool = load(root, "reward_models:", "  third: {backend: transformers, model: some/third, cost: 2}\nreward_models:")
+    new = made(pool)
+    rewarded = {p: s for p, s in new.items() if p.key.startswith("third") and p.asset in ("generations", "rewards")}
+    rewarded |= {p: s for p, s in new.items() if p.key.startswith("third") and p.asset == "expected_rewards"}
+    costs = Partition("prompt_costs", "third")
+    penalties = {p: s for p, s in new.items() if p.asset == "penalties"}
+    same = changed(pool, {**stamps, **rewarded, costs: new[costs], **penalties})
+    assert not any(name.startswith(("probes[small", "probes[large")) for names in same.values() for name in names)
+    other = {p: Stamp(s.fingerprint, {"beta": "another"}) for p, s in penalties.items()}
+    stale = changed(pool, {**stamps, **rewarded, costs: new[costs], **other})["stale"]
+    assert {f"probes[{llm}|{name}]" for llm in ("small", "large") for name in ("taste", "other")} <= stale
 
 
 def test_a_new_reward_model_samples_nothing_again(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "  other:", "  third: {backend: transformers, model: some/third, input: chat}\n  other:")
     new = {f"{asset}[{llm}|third]" for asset in CHAIN for llm in ("small", "large")}
-    new |= {f"{asset}[third]" for asset in EVALUATED}
+    new |= {f"{asset}[third]" for asset in (*EVALUATED, "penalties")}
     assert changed(pool, stamps) == {"missing": new, "stale": {"report[]"}}
 
 
@@ -170,8 +191,11 @@ def test_reevaluations_are_of_a_time_and_not_of_the_pool_file(root: Path) -> Non
 def test_another_cost_touches_evaluations_alone(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "cost: 3", "cost: 4")
+    assert changed(pool, stamps) == {"stale": {"prompt_costs[large]", "report[]"} | EVALUATIONS}
+    made_again = {p: s for p, s in made(pool).items() if p.asset == "prompt_costs"}
+    other = {p: Stamp(s.fingerprint, {**s.content, "cost": "4"}) for p, s in made_again.items() if p.key == "large"}
     routed = {f"{asset}[{name}]" for asset in ("frontiers", "comparisons", "router") for name in ("taste", "other")}
-    assert changed(pool, stamps) == {"stale": routed | {"report[]"}}
+    assert changed(pool, {**stamps, **made_again, **other}) == {"stale": routed | {"report[]"}}
 
 
 def test_a_changed_split_samples_and_embeds_nothing_again(root: Path) -> None:
@@ -183,7 +207,8 @@ def test_a_changed_split_samples_and_embeds_nothing_again(root: Path) -> None:
     assert not any(
         name.startswith(("prompt_embeddings", "generations", "rewards", "expected_rewards")) for name in stale
     )
-    assert {name.split("[")[0] for name in stale} == {"probes", "predicted_rewards", *EVALUATED, "report"}
+    of_split = {"features", "prompt_costs", "penalties", "probes", "predicted_rewards"}
+    assert {name.split("[")[0] for name in stale} == {*of_split, *EVALUATED, "report"}
 
 
 def test_another_text_of_a_prompt_makes_generations_stale_and_another_answer_rewards_only(root: Path) -> None:
@@ -215,10 +240,12 @@ def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> No
     ]
     assert upstream_of(pool, Partition("frontiers", "other")) == [
         Partition("prompts", ""),
-        Partition("generations", "small"),
-        Partition("generations", "large"),
+        Partition("prompt_costs", "small"),
+        Partition("prompt_costs", "large"),
         Partition("expected_rewards", "small|other"),
         Partition("expected_rewards", "large|other"),
+        Partition("predicted_rewards", "small|other"),
+        Partition("predicted_rewards", "large|other"),
         Partition("beliefs", "other"),
     ]
 
@@ -226,4 +253,4 @@ def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> No
 def test_every_column_that_a_stage_says_it_reads_is_in_the_schema() -> None:
     for stage in STAGES.values():
         for asset, columns in stage.upstream.items():
-            assert set(columns) <= set(SCHEMAS[asset].names)
+            assert set(columns) <= (set(SCHEMAS[asset].names) if asset in SCHEMAS else set())
