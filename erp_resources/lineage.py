@@ -377,8 +377,8 @@ def states(
 
     A partition is stale when it was made from something else than what is there now, or needs one that is itself
     not made; the penalties that a probe was made with hold until others are chosen, since an LLM that joins the pool
-    need not change them. It is failed when it is not materialised and its last run `failed`, or when it is there and a check
-    found it `wrong`.
+    need not change them. It is failed when it is not materialised and its last run `failed`, or when it is there and
+    a check found it `wrong`.
     """
     found: dict[Partition, str] = {}
     contents: dict[Partition, Mapping[str, str]] = {}
