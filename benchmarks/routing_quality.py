@@ -20,7 +20,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ import erp
 from erp.frontier import DecisionPath, RandomPath, decision_path
 from erp.frontier import Path as Decided
 from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Zooter
-from erp.summaries import SUMMARIES, evaluate
+from erp.summaries import Estimate, evaluate
 from erp_assets.costs import predicted_costs
 from erp_resources.embedders import SentenceTransformersEmbedder
 from erp_resources.embedders.cache import embed_once
@@ -46,7 +46,6 @@ Floats = NDArray[np.float64]
 
 BEST = "best single LLM"
 SPLITS = 10
-_AIQ = list(SUMMARIES).index("aiq")
 
 
 class Data(NamedTuple):
@@ -59,6 +58,13 @@ class Data(NamedTuple):
     rewards: Floats
     counts: Floats
     costs: Floats | None
+
+
+class Split(NamedTuple):
+    """Which prompts (n,) are trained and tested on."""
+
+    train: NDArray[np.bool_]
+    test: NDArray[np.bool_]
 
 
 def read(path: str, root: Path, progress: Progress) -> Data:
@@ -154,13 +160,13 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
     beliefs: dict[str, Floats] = {}
     guards: dict[str, erp.Guard] = {}
 
-    def probe(name: str, beta: float | str | None, features: erp.Features) -> None:
-        """Probes with this beta; "own": one for each LLM, None: one for the pool."""
+    def probe(name: str, beta: float | Literal["auto"] | None, features: erp.Features) -> None:
+        """Probes with this beta; auto: one for each LLM, None: one for the pool."""
         X = features(data.embeddings[some], _texts(data, some))
         targets, counts = data.rewards[some], data.counts[some]
         if beta is None:
             beta = erp.shared_beta(X, targets, counts)
-        probes = erp.RidgeProbes("auto" if beta == "own" else beta).fit(X, targets, counts)
+        probes = erp.RidgeProbes(beta).fit(X, targets, counts)
         beliefs[name] = probes.predict(features(data.embeddings[test], _texts(data, test)))
         loo = probes.leave_one_out_[whole[some]]
         guards[name] = erp.Guard.fit(loo, data.rewards[whole], train_costs)
@@ -169,9 +175,9 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
     rich = erp.Features.fit(data.embeddings[train], _texts(data, train))
     probe("ERP beta = 1", 1.0, plain)
     if parts:
-        probe("ERP, embedding, beta per LLM", "own", plain)
+        probe("ERP, embedding, beta per LLM", "auto", plain)
         probe("ERP, embedding, one beta", None, plain)
-        probe("ERP, all features, beta per LLM", "own", rich)
+        probe("ERP, all features, beta per LLM", "auto", rich)
     probe("ERP auto", None, rich)
     X, rewards, asked = data.embeddings[whole], data.rewards[whole], data.embeddings[test]
     beliefs["kNN"] = NearestNeighbours().fit(X, rewards).predict(asked)
@@ -206,16 +212,13 @@ class Earned(NamedTuple):
     aiq: float
     difference: Floats
     """(n,), by test prompt."""
-    aiq_difference: tuple[float, float, float]
-    """With the ends of its interval."""
+    aiq_difference: Estimate
 
 
-def earned(
-    data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: bool, bootstrap: bool
-) -> dict[str, Earned]:
+def earned(data: Data, split: Split, parts: bool, bootstrap: bool) -> dict[str, Earned]:
     """What every policy earns on the test prompts that all LLMs have."""
-    test = test & ~np.isnan(data.rewards).any(axis=1)
-    decided = paths(data, train, test, parts)
+    test = split.test & ~np.isnan(data.rewards).any(axis=1)
+    decided = paths(data, split.train, test, parts)
     actual, every = data.rewards[test], np.arange(int(test.sum()))
     costs = data.costs[test] if data.costs is not None else np.ones(actual.shape[1])
     if data.costs is not None:
@@ -227,21 +230,19 @@ def earned(
     for name, path in decided.items():
         one = path.frontier(actual, costs)
         reward = actual.mean(axis=1) if isinstance(path, RandomPath) else actual[every, path.at(0.0)]
-        cost, aiq, difference = np.nan, np.nan, (np.nan, np.nan, np.nan)
+        cost, aiq, difference = np.nan, np.nan, Estimate(np.nan, np.nan, np.nan)
         if data.costs is not None:
             cost = float(one.cost[0])
             aiq = evaluation.estimate(name, "aiq").value
-            difference = tuple(evaluation.difference(name, BEST, "aiq"))
+            difference = evaluation.difference(name, BEST, "aiq")
         found[name] = Earned(float(reward.mean()), cost, aiq, reward - base, difference)
     return found
 
 
-def splits_of(
-    data: Data, splits: int | None, train_size: int | None
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def splits_of(data: Data, splits: int | None, train_size: int | None) -> Iterator[Split]:
     """The train and test prompts of every split."""
-    own = (data.split == "train", data.split == "test")
-    if splits is None and own[0].any() and own[1].any():
+    own = Split(data.split == "train", data.split == "test")
+    if splits is None and own.train.any() and own.test.any():
         yield own
         return
     n = len(data.texts)
@@ -249,7 +250,7 @@ def splits_of(
     for seed in range(splits or SPLITS):
         train = np.zeros(n, dtype=bool)
         train[np.random.default_rng(seed).permutation(n)[:size]] = True
-        yield train, ~train
+        yield Split(train, ~train)
 
 
 def summarised(found: list[dict[str, Earned]], ratio: float) -> list[dict[str, Any]]:
@@ -260,8 +261,8 @@ def summarised(found: list[dict[str, Earned]], ratio: float) -> list[dict[str, A
         row: dict[str, Any] = {
             "policy": name,
             "reward": float(np.mean([one.reward for one in each])),
-            "cost": _known(np.mean([one.cost for one in each])),
-            "aiq": _known(np.mean([one.aiq for one in each])),
+            "cost": _known(float(np.mean([one.cost for one in each]))),
+            "aiq": _known(float(np.mean([one.aiq for one in each]))),
         }
         if len(each) == 1:
             row["difference"] = interval(each[0].difference, 1 / len(each[0].difference))
@@ -322,8 +323,8 @@ def main() -> None:
             splits = list(splits_of(data, options.splits, options.train_size))
             task = progress.add_task(f"routing {Path(path).name}", total=len(splits))
             found = []
-            for train, test in splits:
-                found.append(earned(data, train, test, options.parts, bootstrap=len(splits) == 1))
+            for split in splits:
+                found.append(earned(data, split, options.parts, bootstrap=len(splits) == 1))
                 progress.advance(task)
             progress.remove_task(task)
             train, test = splits[0]

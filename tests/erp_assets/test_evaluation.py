@@ -155,7 +155,7 @@ def test_frontiers_hold_every_breakpoint_of_every_policy(read, world, evaluated,
     actual = of["actual"][~of["train"]]
     by_policy = dict(iter(table.groupby("policy")))
     assert set(by_policy) == {
-        "ERP", "Zooter", "kNN", "k-means", "category", "permuted", "random", "oracle", "always",
+        "ERP", "guarded", "Zooter", "kNN", "k-means", "category", "permuted", "random", "oracle", "always",
     }  # fmt: skip
     for policy in ("ERP", "Zooter", "kNN", "k-means", "category"):
         expected = erp.exact_frontier(beliefs(read, reward, policy), actual, costs)

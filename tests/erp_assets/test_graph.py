@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 
 import erp
 from erp_assets.definitions import build_defs, load_definitions
+from erp_assets.features import feature_matrix
 from erp_assets.generations import chunks_by_length
 from erp_assets.prompts import identified, split_of
 from erp_assets.rewards import score_once
@@ -19,7 +20,7 @@ from erp_assets.runs import run_pool
 from erp_resources.lineage import REEVALUATIONS, STAGES, Partition, partitions_of, upstream_of
 from erp_resources.pool import Pool, Split, load_pool
 from erp_resources.routers import load_router
-from erp_resources.warehouse import SCHEMAS, Warehouse
+from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,7 +155,8 @@ def test_probes_are_scikit_learn_s_ridge_and_train_prompts_are_predicted_without
 ) -> None:
     _, warehouse = made
     train = (frame(warehouse, "prompts")["split"] == "train").to_numpy()
-    embeddings = np.stack(frame(warehouse, "prompt_embeddings")["embedding"]).astype(np.float64)
+    read = (Partitions(warehouse, [Partition(asset, "")]) for asset in ("prompt_embeddings", "features"))
+    embeddings = feature_matrix(warehouse.read(Partition("prompts", "")), *read)
     target = frame(warehouse, "expected_rewards", "large|taste")["mean"].to_numpy()
     probe = frame(warehouse, "probes", "large|taste").iloc[0]
     predicted = frame(warehouse, "predicted_rewards", "large|taste")["predicted"].to_numpy()
