@@ -35,6 +35,8 @@ _LINEAR_WEIGHT = 0.3
 
 _FARTHEST = 5.0
 
+_STATISTICS = 18
+
 _OPTION = re.compile(r"(?m)^\s*\(?[A-J][).:]")
 _CODE = re.compile(r"\b(?:def|return|import|class|function|assert|var|int|void|SELECT)\b")
 _NUMBER = re.compile(r"\d+")
@@ -42,7 +44,7 @@ _NUMBER = re.compile(r"\d+")
 
 def form(texts: Sequence[str]) -> Floats:
     """Statistics of the form of n texts, (n, 18): lengths, shares of kinds of letters, marks of options and code."""
-    return np.array([_form(text) for text in texts], dtype=np.float64).reshape(len(texts), -1)
+    return np.array([_form(text) for text in texts], dtype=np.float64).reshape(len(texts), _STATISTICS)
 
 
 def _form(text: str) -> list[float]:

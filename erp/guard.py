@@ -74,7 +74,8 @@ class Guard:
             place = int(places[saved[places].argmax()])
             parts = np.where(every <= place, -gain[order], 0.0)
             if saved[place] > SURE * np.sqrt(n) * parts.std():
-                margin = float(rising[place])
+                # Between two predicted gains, so that rounding decides nothing.
+                margin = float(rising[place : place + 2].mean()) if place + 1 < n else 2.0 * float(rising[place])
         return cls(rewards, costs if costs.ndim == 1 else costs.mean(axis=0), margin)
 
     def best(self, exchange_rate: float) -> int:

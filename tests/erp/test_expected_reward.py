@@ -53,3 +53,26 @@ def test_what_samples_leave_undefined_is_nan() -> None:
 def test_mistakes_are_named(index: list[int], rewards: list[float], n_prompts: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         expected_rewards(index, rewards, n_prompts)
+
+
+def test_shares_of_successes_are_the_samples_that_they_are_made_of() -> None:
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 9, size=40)
+    successes = random.binomial(counts, 0.4)
+    index = random.integers(0, 12, size=40)
+    found = expected_rewards(index, successes / counts, 13, counts)
+    samples = np.concatenate([[1.0] * s + [0.0] * (n - s) for s, n in zip(successes, counts, strict=True)])
+    expected = expected_rewards(np.repeat(index, counts), samples, 13)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_other_means_say_nothing_of_how_their_samples_varied() -> None:
+    found = expected_rewards([0, 0, 1, 1, 2], [2.5, 4.0, 1.0, 3.0, 7.0], 3, [4, 2, 1, 1, 1])
+    np.testing.assert_allclose(found.mean, [3.0, 2.0, 7.0])
+    np.testing.assert_array_equal(found.n, [6, 2, 1])
+    assert np.isnan(found.variance[0])
+    assert found.variance[1] == pytest.approx(2.0)
+    assert np.isnan(found.variance[2])
+    with pytest.raises(ValueError, match="counts must be at least 1"):
+        expected_rewards([0], [1.0], 1, [0])

@@ -467,3 +467,46 @@ def test_mistakes_of_a_path_are_named() -> None:
         decision_path([[1.0, np.nan]], [1.0, 2.0])
     with pytest.raises(ValueError, match="costs must not be negative"):
         decision_path([[1.0, 2.0]], [1.0, -2.0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_costs_of_each_prompt_a_path_is_the_argmax_at_every_exchange_rate(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    predicted, actual = random.normal(size=(2, 30, 4))
+    believed, paid = random.uniform(0.1, 2, size=(2, 30, 4))
+    path = decision_path(predicted, believed)
+    every = np.arange(30)
+    for rate in [0.0, *random.uniform(0, 5, 40)]:
+        chosen = (predicted - rate * believed).argmax(axis=1)
+        np.testing.assert_array_equal(path.at(rate), chosen)
+        np.testing.assert_array_equal(route(predicted, believed, rate), chosen)
+        point = path.frontier(actual, paid).at(rate)
+        assert point.cost == pytest.approx(paid[every, chosen].mean())
+        assert point.reward == pytest.approx(actual[every, chosen].mean())
+    weights = random.multinomial(30, np.full(30, 1 / 30), size=3).astype(float)
+    shuffled, at_random = ShuffledPath(path), RandomPath(30, 4)
+    for one in (path, shuffled, at_random):
+        frontier, outcomes = one.frontier(actual, paid), one.outcomes(actual, paid, np.ones((1, 30)))
+        np.testing.assert_allclose(outcomes.cost[0], frontier.cost)
+        np.testing.assert_allclose(outcomes.reward[0], frontier.reward)
+        again = np.repeat(every, weights[0].astype(int))
+        if one is path:
+            drawn = decision_path(predicted[again], believed[again]).frontier(actual[again], paid[again])
+            cost = one.outcomes(actual, paid, weights).cost[0]
+            assert cost[0] == pytest.approx(drawn.cost[0])
+            assert cost[-1] == pytest.approx(drawn.cost[-1])
+
+
+def test_costs_of_each_prompt_that_are_the_same_for_all_are_costs() -> None:
+    random = np.random.default_rng(9)
+    predicted, actual = random.normal(size=(2, 50, 3))
+    costs = np.array([1.0, 2.0, 5.0])
+    one, each = decision_path(predicted, costs), decision_path(predicted, np.broadcast_to(costs, (50, 3)))
+    np.testing.assert_allclose(each.exchange_rate, one.exchange_rate)
+    spread = np.broadcast_to(costs, (50, 3))
+    for ours, theirs in ((one, each), (ShuffledPath(one), ShuffledPath(each)), (RandomPath(50, 3), RandomPath(50, 3))):
+        expected, found = ours.frontier(actual, costs), theirs.frontier(actual, spread)
+        np.testing.assert_allclose(found.cost, expected.cost)
+        np.testing.assert_allclose(found.reward, expected.reward)
+    with pytest.raises(ValueError, match="costs must not be negative: -1"):
+        decision_path(predicted, np.full((50, 3), -1.0))

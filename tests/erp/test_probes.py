@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import cross_val_score
 
-from erp import BETAS, RidgeProbes, leave_one_out
+from erp import BETAS, RidgeProbes, leave_one_out, shared_beta
 from erp._check import Floats
 
 # Wide and tall, square, a single target, and one dimension.
@@ -341,3 +341,66 @@ def test_mistakes_are_named() -> None:
         leave_one_out(embeddings, targets, [1.0, 0.0])
     with pytest.raises(ValueError, match=r"beta has shape \(1,\)"):
         leave_one_out(embeddings, targets, [1.0])
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (14, 40)])
+def test_weighted_probes_are_scikit_learn_s_and_leave_one_out_is_a_refit(n: int, d: int) -> None:
+    random = np.random.default_rng(n)
+    embeddings = random.normal(size=(n, d)) + 3
+    targets = random.normal(size=(n, 3)) + embeddings[:, :1]
+    targets[2, 1] = np.nan
+    counts = random.integers(1, 9, size=(n, 3)).astype(float)
+    fitted = RidgeProbes(0.7).fit(embeddings, targets, counts)
+    for j in range(3):
+        known = ~np.isnan(targets[:, j])
+        weights = counts[:, j] / counts[known, j].mean()
+        ridge = Ridge(alpha=0.7).fit(embeddings[known], targets[known, j], sample_weight=weights[known])
+        np.testing.assert_allclose(fitted.coefficients_[j], ridge.coef_, atol=1e-10)
+        np.testing.assert_allclose(fitted.intercept_[j], ridge.intercept_, atol=1e-9)
+        for i in np.flatnonzero(known)[:4]:
+            others = known & (np.arange(n) != i)
+            without = Ridge(alpha=0.7).fit(embeddings[others], targets[others, j], sample_weight=weights[others])
+            np.testing.assert_allclose(fitted.leave_one_out_[i, j], without.predict(embeddings[[i]])[0], atol=1e-8)
+    alone = leave_one_out(embeddings, targets, np.full(3, 0.7), counts)
+    np.testing.assert_allclose(alone, fitted.leave_one_out_)
+
+
+def test_equal_weights_are_no_weights() -> None:
+    random = np.random.default_rng(0)
+    embeddings, targets = random.normal(size=(30, 4)), random.normal(size=(30, 2))
+    np.testing.assert_array_equal(
+        RidgeProbes("auto").fit(embeddings, targets, np.full((30, 2), 32)).coefficients_,
+        RidgeProbes("auto").fit(embeddings, targets).coefficients_,
+    )
+    with pytest.raises(ValueError, match="weights must be positive"):
+        RidgeProbes().fit(embeddings, targets, np.zeros((30, 2)))
+
+
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_the_shared_beta_has_the_least_leave_one_out_error_of_deviations_by_refitting(is_missing: bool) -> None:
+    random = np.random.default_rng(5)
+    embeddings = random.normal(size=(24, 6))
+    shared = 5 * random.normal(size=(24, 1))  # what all LLMs share is noise that does not route
+    targets = embeddings @ random.normal(size=(6, 3)) + shared + random.normal(size=(24, 3))
+    if is_missing:
+        targets[::5, 1] = np.nan
+        targets[1, 1:] = np.nan
+    errors = []
+    for beta in BETAS:
+        residual = np.full(targets.shape, np.nan)
+        for i, j in zip(*np.nonzero(~np.isnan(targets)), strict=True):
+            others = ~np.isnan(targets[:, j]) & (np.arange(24) != i)
+            ridge = Ridge(alpha=beta).fit(embeddings[others], targets[others, j])
+            residual[i, j] = ridge.predict(embeddings[[i]])[0] - targets[i, j]
+        several = (~np.isnan(residual)).sum(axis=1) > 1
+        deviation = residual[several] - np.nanmean(residual[several], axis=1, keepdims=True)
+        errors.append(np.nansum(deviation**2))
+    assert shared_beta(embeddings, targets) == BETAS[int(np.argmin(errors))]
+    assert shared_beta(embeddings, targets) < RidgeProbes("auto").fit(embeddings, targets).beta_.max()
+
+
+def test_the_shared_beta_of_one_llm_is_its_own() -> None:
+    random = np.random.default_rng(6)
+    embeddings = random.normal(size=(40, 5))
+    target = embeddings @ random.normal(size=(5, 1)) + random.normal(size=(40, 1))
+    assert shared_beta(embeddings, target) == RidgeProbes("auto").fit(embeddings, target).beta_[0]

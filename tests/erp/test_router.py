@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from erp import RidgeProbes, Router, exact_frontier, mean_cost, route
+from erp import Features, Guard, RidgeProbes, Router, exact_frontier, mean_cost, route
 from erp._check import Floats
 
 COSTS = np.array([0.2, 1.5, 0.5])
@@ -257,3 +257,73 @@ def test_damaged_and_missing_bundles_are_named(tmp_path: Path) -> None:
     (tmp_path / "router.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         Router.load(tmp_path)
+
+
+def whole(**changes: object) -> Router:
+    """A router with everything that one may have."""
+    random = np.random.default_rng(3)
+    embeddings = embed(PROMPTS)
+    features = Features.fit(embeddings, PROMPTS)
+    seen = features(embeddings, PROMPTS)
+    targets = np.stack([seen[:, 0], seen[:, 1], seen[:, 2]], axis=1) + 0.2 * random.normal(size=(60, 3))
+    spent = COSTS * (1 + 0.1 * embeddings[:, [1]])
+    probes, costs = RidgeProbes().fit(seen, targets), RidgeProbes().fit(seen, spent)
+    guard = Guard(targets.mean(axis=0), spent.mean(axis=0), 0.05)
+    parts: dict[str, object] = {
+        "coefficients": probes.coefficients_,
+        "intercepts": probes.intercept_,
+        "costs": spent.mean(axis=0),
+        "frontier": guard.path(probes.leave_one_out_, costs.leave_one_out_).frontier(targets, spent),
+        "features": features,
+        "cost_coefficients": costs.coefficients_,
+        "cost_intercepts": costs.intercept_,
+        "guard": guard,
+    }
+    return make(**{**parts, **changes})
+
+
+def test_it_reads_features_predicts_costs_and_is_guarded() -> None:
+    router = whole()
+    seen = router.features(embed(PROMPTS), PROMPTS)
+    predicted = seen @ router.coefficients.T + router.intercepts
+    assert router.cost_coefficients is not None
+    assert router.cost_intercepts is not None
+    costs = np.maximum(0, seen @ router.cost_coefficients.T + router.cost_intercepts)
+    assert router.guard is not None
+    plain = whole(guard=None)
+    differ = 0
+    for rate in (0.0, 0.1, 1.0):
+        decisions = router.route(PROMPTS, exchange_rate=rate)
+        chosen = router.guard.route(predicted, costs, rate)
+        assert decisions.llms == [router.llms[i] for i in chosen]
+        np.testing.assert_allclose(decisions.cost, costs[np.arange(60), chosen])
+        np.testing.assert_array_equal(
+            router.route_embeddings(embed(PROMPTS), PROMPTS, exchange_rate=rate).predicted, decisions.predicted
+        )
+        unguarded = route(predicted, costs, rate)
+        assert plain.route(PROMPTS, exchange_rate=rate).llms == [router.llms[i] for i in unguarded]
+        differ += int((unguarded != chosen).sum())
+    assert differ > 0
+    assert router.dimensions == 4
+    assert router.route([]).llms == []
+
+
+def test_a_stored_router_is_the_router_with_everything_that_it_has(tmp_path: Path) -> None:
+    router = whole()
+    router.save(tmp_path)
+    loaded = Router.load(tmp_path, embed)
+    for rate in (0.0, 0.2, 3.0):
+        ours, theirs = router.route(PROMPTS, exchange_rate=rate), loaded.route(PROMPTS, exchange_rate=rate)
+        assert ours.llms == theirs.llms
+        np.testing.assert_array_equal(ours.predicted, theirs.predicted)
+        np.testing.assert_array_equal(ours.cost, theirs.cost)
+    assert loaded.guard is not None
+    assert router.guard is not None
+    assert loaded.guard.margin == router.guard.margin
+
+
+def test_texts_are_asked_for_where_features_read_them_and_cost_probes_come_whole() -> None:
+    with pytest.raises(ValueError, match="read the prompts' texts as well"):
+        whole().route_embeddings(embed(PROMPTS))
+    with pytest.raises(ValueError, match="give both cost_coefficients and cost_intercepts"):
+        whole(cost_intercepts=None)

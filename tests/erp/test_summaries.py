@@ -643,3 +643,39 @@ def test_every_summary_is_described() -> None:
         assert about.about.endswith("."), summary
     less = {summary for summary, about in SUMMARIES.items() if not about.more_is_better}
     assert less == {"regret", "cpt_50", "cpt_80", "reach_90", "reach_95", "reach_99", "reach_100"}
+
+
+def test_costs_of_each_prompt_that_are_the_same_for_all_give_the_same_summaries() -> None:
+    random = np.random.default_rng(3)
+    actual = random.normal(size=(40, 3))
+    believed = actual + random.normal(size=(40, 3))
+    costs, names = np.array([1.0, 2.0, 4.0]), ["a", "b", "c"]
+    spread = np.broadcast_to(costs, (40, 3))
+    one = evaluate({"p": decision_path(believed, costs)}, actual, costs, names, n_resamples=50)
+    each = evaluate({"p": decision_path(believed, spread)}, actual, spread, names, n_resamples=50)
+    np.testing.assert_allclose(each.values, one.values, atol=1e-12)
+    np.testing.assert_allclose(each.resampled, one.resampled, atol=1e-9)
+
+
+def test_with_costs_of_each_prompt_the_hull_is_that_of_what_is_really_spent() -> None:
+    random = np.random.default_rng(4)
+    actual, paid = random.uniform(size=(60, 3)), random.uniform(0.5, 2, size=(60, 3)) * np.array([1.0, 2.0, 4.0])
+    path = decision_path(actual + 0.3 * random.normal(size=actual.shape), paid * random.uniform(0.8, 1.2, paid.shape))
+    found = evaluate({"p": path}, actual, paid, ["a", "b", "c"], n_resamples=1)
+    frontier = path.frontier(actual, paid)
+    mean = paid.mean(axis=0)
+    low, high = mean.min(), mean.max()
+    points = np.stack([np.clip(frontier.cost, low, high), frontier.reward], axis=1)
+    points = np.concatenate([points, [[low, actual[:, mean.argmin()].mean()]]])
+    # The area under the upper hull by its definition: at every cost the best mixture of two points.
+    grid = np.linspace(low, high, 400)
+    heights = []
+    for x in grid:
+        left, right = points[points[:, 0] <= x], points[points[:, 0] > x]
+        best = left[:, 1].max()
+        if len(right):
+            part = (x - left[:, None, 0]) / (right[None, :, 0] - left[:, None, 0])
+            best = max(best, (left[:, None, 1] + part * (right[None, :, 1] - left[:, None, 1])).max())
+        heights.append(best)
+    assert found.estimate("p", "aiq").value == pytest.approx(np.trapezoid(heights, grid) / (high - low), abs=2e-3)
+    assert found.estimate("always b", "at_best_cost").value <= found.estimate("oracle", "at_best_cost").value
