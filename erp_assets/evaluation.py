@@ -20,6 +20,8 @@ from erp_resources.pool import Pool
 from erp_resources.warehouse import SCHEMAS, Partitions
 
 ALL_CATEGORIES = "all"
+OUT_OF_DISTRIBUTION = "out of distribution"
+"""What prompts of the split ood are called among the categories: they are not among all."""
 
 
 def predictability_rows(
@@ -56,11 +58,11 @@ def by_category(categories: pd.Series) -> list[tuple[str, np.ndarray]]:
     return every + [(name, np.asarray(categories == name)) for name in sorted(categories.unique())]
 
 
-def rewarded_test(prompts: pa.Table, expected_rewards: Partitions, keys: list[str]) -> tuple[pa.Table, Floats]:
-    """The test prompts that every LLM has an expected reward on, and these (n, M)."""
-    test_ids, actual = rewarded(
-        expected_rewards, keys, prompts["prompt_id"].filter(pa.array(is_split(prompts, "test")))
-    )
+def rewarded_test(
+    prompts: pa.Table, expected_rewards: Partitions, keys: list[str], split: str = "test"
+) -> tuple[pa.Table, Floats]:
+    """The test prompts, or those of another split, that every LLM has an expected reward on, and these (n, M)."""
+    test_ids, actual = rewarded(expected_rewards, keys, prompts["prompt_id"].filter(pa.array(is_split(prompts, split))))
     return prompts.filter(pc.is_in(prompts["prompt_id"], value_set=test_ids.combine_chunks())), actual
 
 
@@ -87,13 +89,18 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         every = prompts.read()
         made = {}
         for key in step.keys:
-            llms = step.llms(key)
-            test, actual = rewarded_test(every, expected_rewards, step.llm_keys(key))
-            variances, counts = (
-                matrix(expected_rewards, step.llm_keys(key), column, test["prompt_id"]) for column in ("variance", "n")
-            )
-            predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", test["prompt_id"])
-            frame = predictability_rows(actual, predicted, variances, counts, test["category"].to_pandas(), llms)
+            llms, keys = step.llms(key), step.llm_keys(key)
+            frames = []
+            for split in ("test", "ood") if is_split(every, "ood").any() else ("test",):
+                test, actual = rewarded_test(every, expected_rewards, keys, split)
+                ids, categories = test["prompt_id"], test["category"].to_pandas()
+                variances, counts = (matrix(expected_rewards, keys, column, ids) for column in ("variance", "n"))
+                predicted = matrix(predicted_rewards, keys, "predicted", ids)
+                if split == "ood":
+                    categories = pd.Series([OUT_OF_DISTRIBUTION] * len(ids))
+                found = predictability_rows(actual, predicted, variances, counts, categories, llms)
+                frames.append(found[found["category"] != ALL_CATEGORIES] if split == "ood" else found)
+            frame = pd.concat(frames, ignore_index=True)
             made[key] = pa.Table.from_pandas(frame, SCHEMAS["predictability"], preserve_index=False)
             overall = frame[frame["category"] == ALL_CATEGORIES]
             step.report(

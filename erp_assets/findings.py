@@ -49,7 +49,7 @@ class Findings:
         """Whether routing pays, with which policy, and at what cost."""
         if not self.own(self.best, "regret").value > 0:
             return [f"{self.best} is best on every test prompt, so there is nothing that routing could gain."]
-        return [self._verdict(), *self._choice(), *self._cost()]
+        return [self._verdict(), self._guard(), *self._choice(), *self._cost()]
 
     def _verdict(self) -> str:
         gain = self.difference("ERP", self.best)
@@ -74,6 +74,16 @@ class Findings:
                 f"(the oracle, {self.own(ORACLE, 'equal_cost').value:.3f}) gains over it."
             )
         return said
+
+    def _guard(self) -> str:
+        """Whether the guard, which leaves the best single LLM only for a margin, changes anything."""
+        gain, single = self.difference("guarded", "ERP"), self.difference("guarded", self.best)
+        if gain.value == gain.low == gain.high == 0:
+            return "Guarded, it decides the same: no margin routes the train prompts surely better than none."
+        said = f"Guarded, it earns {_signed(gain)} compared with unguarded"
+        if gain.low <= 0 <= gain.high:
+            said += ", no difference that is shown"
+        return f"{said}, and {_signed(single)} compared with {self.best}."
 
     def _choice(self) -> list[str]:
         leader = max(LEARNED, key=lambda policy: self.own(policy, "equal_cost").value)

@@ -98,8 +98,9 @@ def no_duplicate_prompts(corpus: Corpus) -> Verdict:
 
 def categories_are_filled(corpus: Corpus) -> Verdict:
     """Every category has at least 10 prompts in train and in test."""
-    splits = pd.Categorical(corpus.frame["split"], ["train", "test"])
-    counts = pd.crosstab(corpus.frame["category"], splits, dropna=False).reset_index()
+    inside = corpus.frame[corpus.frame["split"].isin(["train", "test"])]
+    splits = pd.Categorical(inside["split"], ["train", "test"])
+    counts = pd.crosstab(inside["category"], splits, dropna=False).reset_index()
     found = counts[(counts[["train", "test"]] < FEWEST_PROMPTS).any(axis=1)]
     problems = [
         f"category {row.category} has {row.train} train and {row.test} test prompts; with fewer than {FEWEST_PROMPTS} "

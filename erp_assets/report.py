@@ -71,6 +71,7 @@ def section(
         drawn["pairs"] = figures.pairwise_figure(llms, wins)
     return {
         "name": name,
+        "evaluated": len(actual),
         "findings": found.sentences(),
         "summaries": summary_table(found, list(dict.fromkeys(tables["comparisons"]["policy"]))),
         "differences": difference_table(found),
@@ -157,6 +158,7 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]], left
     return environment.get_template(REPORT_FILE).render(
         pool=pool,
         counts=prompts["split"].value_counts().to_dict(),
+        is_recorded=all(llm.backend == "recorded" for llm in pool.llms.values()),
         categories=prompts["category"].value_counts().sort_index().to_dict(),
         sections=sections,
         left_out=left_out,

@@ -265,7 +265,7 @@ def _tidy(rows: Rows, keys: pd.Series, ids: pd.Series) -> tuple[pa.Table, tuple[
     if pc.any(blank).as_py():
         raise UserError(f"{rows.place(pc.index(blank, True).as_py())}: column '{llm_name}' is empty; name the LLM")
     if len(ids) == rows.table.num_rows and _name_of("prompt", present):
-        prompt_id = pa.array(ids)
+        prompt_id = pa.array(ids, pa.string())
     else:
         key_name = _name_of("prompt_id", present)
         if key_name is None:

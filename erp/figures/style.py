@@ -45,7 +45,7 @@ class PolicyStyle(NamedTuple):
 # In the order of legends and tables. Symbols and dashes tell apart what a reader may not by colour.
 POLICIES: Mapping[str, PolicyStyle] = {
     "ERP": PolicyStyle("ERP", "#2f7fe0", "circle", "o", width=3.5),
-    "guarded": PolicyStyle("ERP, guarded", "#1c4f9c", "hexagon", "h", (18, 3), 2.5),
+    "guarded": PolicyStyle("ERP, guarded", "#6f6fe8", "hexagon", "h", (18, 3), 2.5),
     "Zooter": PolicyStyle("Zooter", "#e07b2d", "diamond", "D", (14, 4)),
     "kNN": PolicyStyle("k nearest neighbours", "#b566cf", "triangle-up", "^", (8, 3, 2, 3)),
     "k-means": PolicyStyle("best per cluster (k-means)", "#2aa3b8", "triangle-down", "v", (4, 3)),

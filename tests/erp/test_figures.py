@@ -38,7 +38,7 @@ from erp.frontier import DecisionPath, RandomPath, ShuffledPath, decision_path
 from erp.pairwise import PairwiseWins
 
 LLMS = ["small", "large", "maths"]
-LINES = ("oracle", "ERP", "Zooter", "kNN", "k-means", "category", "permuted")
+LINES = ("oracle", "ERP", "guarded", "Zooter", "kNN", "k-means", "category", "permuted")
 
 Curves = tuple[dict[str, Curve], dict[str, Curve], Curve, list[str]]
 
@@ -634,7 +634,7 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="1 categories for 2 prompts"):
         expected_reward_scatter(LLMS, ["coding"], np.ones((2, 3)), np.ones((2, 3)))
     drawn, fixed, random, llms = curves()
-    with pytest.raises(KeyError, match="'zooter' is not one of ERP, Zooter"):
+    with pytest.raises(KeyError, match="'zooter' is not one of ERP, guarded, Zooter"):
         frontier_figure({"zooter": drawn["ERP"]}, fixed, random, llms)
     with pytest.raises(ValueError, match=r"shares of oracle has shape \(\d+, 3\), expected \(\d+, 2\)"):
         frontier_figure(drawn, fixed, random, llms[:2])

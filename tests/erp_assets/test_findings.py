@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from erp import summaries
+from erp import Guard, summaries
 from erp.frontier import RandomPath, ShuffledPath, decision_path
 from erp_assets.findings import Findings
 from erp_assets.frontiers import comparison_table
@@ -14,12 +14,14 @@ COSTS = np.array([1.0, 3.0])
 N = 200
 
 
-def found(actual: np.ndarray, **beliefs: np.ndarray) -> Findings:
+def found(actual: np.ndarray, margin: float = 0.0, **beliefs: np.ndarray) -> Findings:
     """The findings of an evaluation in which every policy that is not given believes in noise."""
     rng = np.random.default_rng(1)
     names = {"ERP": "ERP", "Zooter": "Zooter", "kNN": "kNN", "kmeans": "k-means", "category": "category"}
     believed = {label: beliefs.get(name, rng.normal(size=actual.shape)) for name, label in names.items()}
     paths = {name: decision_path(values, COSTS) for name, values in believed.items()}
+    guarded = Guard(actual.mean(axis=0), COSTS, margin).path(believed["ERP"], COSTS)
+    paths = {"ERP": paths.pop("ERP"), "guarded": guarded, **paths}
     paths |= {"permuted": ShuffledPath(paths["ERP"]), "random": RandomPath(len(actual), 2)}  # type: ignore[dict-item]
     evaluation = summaries.evaluate(paths, actual, COSTS, LLMS, n_resamples=200)
     table = comparison_table(evaluation, [*paths, summaries.always(LLMS[evaluation.best_llm])])
@@ -37,7 +39,7 @@ def specialists() -> np.ndarray:
 def test_routing_that_knows_pays_and_says_against_whom_and_how_sure(specialists: np.ndarray) -> None:
     noise = np.random.default_rng(2).normal(size=specialists.shape)
     findings = found(specialists, ERP=specialists + 0.1 * noise)
-    verdict, choice, category, cost = findings.sentences()
+    verdict, guard, choice, category, cost = findings.sentences()
     gain = findings.difference("ERP", "always large")
     assert verdict.startswith("Routing by predicted reward (ERP) pays")
     assert f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] more than always large" in verdict
@@ -47,18 +49,19 @@ def test_routing_that_knows_pays_and_says_against_whom_and_how_sure(specialists:
     assert "ERP earns most at equal cost:" in choice
     assert "over Zooter" in choice
     assert category.startswith("ERP earns +")
+    assert guard.startswith("Guarded, it decides the same")
     assert cost.endswith(f"from {findings.own('ERP', 'reach_100').value / 3:.0%} of its cost on.")
 
 
 def test_another_policy_that_knows_is_named_as_the_one_that_earns_most(specialists: np.ndarray) -> None:
     sentences = found(specialists, kNN=specialists, kmeans=specialists).sentences()
-    assert "kNN earns most at equal cost (" in sentences[1] or "k-means earns most at equal cost (" in sentences[1]
-    assert "no difference is shown" in sentences[1]
-    assert " over ERP" in sentences[1]
+    assert "kNN earns most at equal cost (" in sentences[2] or "k-means earns most at equal cost (" in sentences[2]
+    assert "no difference is shown" in sentences[2]
+    assert " over ERP" in sentences[2]
 
 
 def test_a_policy_that_is_told_the_category_and_earns_more_is_said_to(specialists: np.ndarray) -> None:
-    assert found(specialists, category=specialists).sentences()[2].startswith("ERP earns less than the best LLM per")
+    assert found(specialists, category=specialists).sentences()[3].startswith("ERP earns less than the best LLM per")
 
 
 def test_routing_on_noise_is_not_said_to_pay(specialists: np.ndarray) -> None:
@@ -77,6 +80,17 @@ def test_routing_that_loses_is_said_to_lose() -> None:
     assert sentences[-1] == "No exchange rate of ERP has the mean reward of always large."
 
 
+def test_a_guard_that_saves_from_noise_is_said_to_and_one_that_does_not_is_said_not_to(specialists: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    actual = np.column_stack([np.zeros(N), np.ones(N)]) + 0.3 * rng.normal(size=(N, 2))
+    saved = found(actual, margin=5.0, ERP=-actual).sentences()[1]
+    assert saved.startswith("Guarded, it earns +")
+    assert "no difference" not in saved
+    assert saved.endswith("compared with always large.")
+    nothing = found(specialists, margin=0.02, ERP=specialists + 0.02).sentences()[1]
+    assert "no difference that is shown" in nothing or "decides the same" in nothing
+
+
 def test_where_one_llm_is_always_best_nothing_can_be_gained() -> None:
     actual = np.column_stack([np.zeros(N), np.ones(N)])
     assert found(actual).sentences() == [
@@ -92,7 +106,7 @@ def test_a_difference_read_backwards_has_its_signs_turned(specialists: np.ndarra
 
 
 def test_an_interval_that_excludes_zero_by_itself_only_is_said_to() -> None:
-    names = ["ERP", "Zooter", "kNN", "k-means", "category", "permuted", "random", "always large"]
+    names = ["ERP", "guarded", "Zooter", "kNN", "k-means", "category", "permuted", "random", "always large"]
     every = [*names, "oracle"]
     rows = [
         (policy, None, summary, 1.0, 0.9, 1.1, None)
@@ -104,4 +118,4 @@ def test_an_interval_that_excludes_zero_by_itself_only_is_said_to() -> None:
     ]
     columns = ["policy", "against", "summary", "value", "value_low", "value_high", "shown"]
     verdict = Findings(pd.DataFrame(rows, columns=columns)).sentences()[0]
-    assert "excludes zero, but not when all 28 comparisons of policies are looked at together." in verdict
+    assert "excludes zero, but not when all 36 comparisons of policies are looked at together." in verdict

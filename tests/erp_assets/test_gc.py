@@ -37,7 +37,9 @@ def test_the_partitions_and_chunks_of_a_removed_llm_are_orphans_and_those_of_oth
         staging.write(0, kept)
     found = orphans(without)
     chain = [asset for asset, stage in STAGES.items() if stage.dimensions == ("llm", "reward_model")]
-    expected = {"generations[large]"} | {f"{asset}[large|{name}]" for asset in chain for name in ("taste", "vowels")}
+    expected = {"generations[large]", "prompt_costs[large]"} | {
+        f"{asset}[large|{name}]" for asset in chain for name in ("taste", "vowels")
+    }
     expected.add("unfinished .staging/generations/llm=gone")
     assert {orphan.what for orphan in found} == expected
     assert all(orphan.bytes > 0 for orphan in found)
@@ -48,7 +50,7 @@ def test_nothing_is_deleted_without_a_yes(without: Pool, erp_command: Command) -
     assert listed.returncode == 0, listed.stderr
     assert "generations[large]" in listed.stdout
     assert "--yes" in listed.stdout
-    assert len(orphans(without)) == 9
+    assert len(orphans(without)) == 10
 
 
 def test_what_was_deleted_can_be_made_again_and_the_rest_is_as_it_was(
@@ -60,7 +62,7 @@ def test_what_was_deleted_can_be_made_again_and_the_rest_is_as_it_was(
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["deleted"]
-    assert len(answer["orphans"]) == 9
+    assert len(answer["orphans"]) == 10
     assert orphans(without) == []
     assert {path: path.read_bytes() for path in folder.rglob("part.parquet")} == kept
     assert "Nothing: every stored partition" in erp_command("gc").stdout

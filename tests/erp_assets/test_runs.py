@@ -50,7 +50,7 @@ def made(outcomes: list[Outcome]) -> set[str]:
 
 
 def test_a_second_run_makes_nothing(pool: Pool, instance: dg.DagsterInstance) -> None:
-    assert len(made(run_pool(pool, instance))) == 39
+    assert len(made(run_pool(pool, instance))) == 44
     before = checksums(pool)
     assert run_pool(pool, instance) == []
     assert checksums(pool) == before
@@ -59,12 +59,14 @@ def test_a_second_run_makes_nothing(pool: Pool, instance: dg.DagsterInstance) ->
 def test_models_are_loaded_once_a_run_and_cheap_assets_share_one(pool: Pool, instance: dg.DagsterInstance) -> None:
     runs = [(outcome.run.assets, len(outcome.run.keys)) for outcome in run_pool(pool, instance)]
     assert runs == [
-        (("prompts", "prompt_embeddings"), 1),
-        (("generations",), 1),
-        (("generations",), 1),
+        (("prompts", "prompt_embeddings", "features"), 1),
+        (("generations", "prompt_costs"), 1),
+        (("generations", "prompt_costs"), 1),
         (("rewards",), 2),
         (("rewards",), 2),
-        (("expected_rewards", "probes", "predicted_rewards"), 4),
+        (("expected_rewards",), 4),
+        (("penalties",), 2),
+        (("probes", "predicted_rewards"), 4),
         (EVALUATIONS, 2),
         (("report",), 1),
     ]
@@ -83,10 +85,10 @@ def test_a_new_llm_costs_its_own_partitions_and_the_evaluations(
         for asset in ("rewards", "expected_rewards", "probes", "predicted_rewards")
         for name in made_pool.reward_models
     }
-    evaluated = {f"{asset}[{name}]" for asset in EVALUATIONS for name in made_pool.reward_models}
-    assert fresh == {"generations[third]"} | own | evaluated | {"report[]"}
+    evaluated = {f"{asset}[{name}]" for asset in ("penalties", *EVALUATIONS) for name in made_pool.reward_models}
+    assert fresh == {"generations[third]", "prompt_costs[third]", "report[]"} | own | evaluated
     after = checksums(grown)
-    remade = (*EVALUATIONS, "report")
+    remade = ("penalties", *EVALUATIONS, "report")
     assert {name: digest for name, digest in before.items() if not name.startswith(remade)} == {
         name: digest for name, digest in after.items() if not name.startswith(remade) and "llm=third" not in name
     }
@@ -106,7 +108,7 @@ def test_a_removed_llm_leaves_its_data_and_is_out_of_the_evaluations(
 ) -> None:
     without = edit_pool("  large: {backend: transformers, model: models/large, cost: 3}\n", "")
     fresh = made(run_pool(without, instance))
-    assert {name.split("[")[0] for name in fresh} == {*EVALUATIONS, "report"}
+    assert {name.split("[")[0] for name in fresh} == {"penalties", *EVALUATIONS, "report"}
     assert (Warehouse(made_pool).place(Partition("generations", "large")) / "part.parquet").exists()
     assert set(Warehouse(without).read(Partition("predictability", "taste"))["llm"].to_pylist()) == {"small"}
 

@@ -104,8 +104,9 @@ def test_the_daemon_makes_what_an_edited_pool_file_asks_for_once_and_nothing_els
                 made[Partition(event.asset_key.path[-1], event.partition or "")] += 1
     chain = ("rewards", "expected_rewards", "probes", "predicted_rewards")
     own = [Partition(asset, f"third|{name}") for asset in chain for name in grown.reward_models]
-    evaluated = [Partition(asset, name) for asset in EVALUATIONS for name in grown.reward_models]
-    assert made == Counter([Partition("generations", "third"), *own, *evaluated, Partition("report", "")])
+    evaluated = [Partition(asset, name) for asset in ("penalties", *EVALUATIONS) for name in grown.reward_models]
+    sampled = [Partition(asset, "third") for asset in ("generations", "prompt_costs")]
+    assert made == Counter([*sampled, *own, *evaluated, Partition("report", "")])
 
 
 def test_a_run_whose_process_is_gone_is_marked_as_failed_and_a_living_one_is_not(
