@@ -37,9 +37,8 @@ def test_the_partitions_and_chunks_of_a_removed_llm_are_orphans_and_those_of_oth
         staging.write(0, kept)
     found = orphans(without)
     chain = [asset for asset, stage in STAGES.items() if stage.dimensions == ("llm", "reward_model")]
-    expected = {"generations[large]", "prompt_costs[large]"} | {
-        f"{asset}[large|{name}]" for asset in chain for name in ("taste", "vowels")
-    }
+    expected = {f"{asset}[large|{name}]" for asset in chain for name in ("taste", "vowels")}
+    expected |= {"generations[large]", "prompt_costs[large]"}
     expected.add("unfinished .staging/generations/llm=gone")
     assert {orphan.what for orphan in found} == expected
     assert all(orphan.bytes > 0 for orphan in found)

@@ -129,7 +129,7 @@ def test_a_recorded_pool_grows_by_an_llm_that_is_sampled(project: Path, instance
     live = "  small: {backend: transformers, model: models/small, cost: 1}\n"
     text = path.read_text().replace("\n# What scores", live + "\n# What scores")
     path.write_text(text)
-    with pytest.raises(UserError, match="recorded rewards only, but llms.small is sampled: give it a reward model"):
+    with pytest.raises(UserError, match=r"recorded rewards only, but llms\.small is sampled: give it a reward model"):
         load_pool("logs", project)
     text = text.replace('column: "reward"}', 'column: "reward", otherwise: {backend: verifiable, check: exact}}')
     text = text.replace("probe:", "sampling: {n: 3, max_tokens: 4}\nprobe:")
