@@ -28,7 +28,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(VLLM) warehouse/playground warehouse/playground.duckdb warehouse/.dagster
+	rm -rf $(VENV) $(VLLM) warehouse/playground warehouse/playground.duckdb warehouse/.dagster warehouse/.embeddings
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, not %d.%d; try: make PYTHON=python3.12 ..." % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'

