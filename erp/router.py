@@ -40,12 +40,13 @@ _FRONTIER = ("exchange_rate", "cost", "reward", "regret")
 class Decisions:
     """Where n prompts go.
 
-    `llms` (n names), `predicted` (n, M) predicted rewards in the order of the router's LLMs, `cost` (n,) of
-    the chosen LLMs as predicted, and the `exchange_rate` decided at.
+    `llms` (n names), `predicted` (n, M) predicted rewards and `costs` (n, M) predicted costs in the order of the
+    router's LLMs, `cost` (n,) of the chosen LLMs, and the `exchange_rate` decided at.
     """
 
     llms: list[str]
     predicted: Floats
+    costs: Floats
     cost: Floats
     exchange_rate: float
 
@@ -304,11 +305,12 @@ class Router:
     def _decide(self, seen: Floats, exchange_rate: float) -> Decisions:
         predicted, costs = self._predicted(seen), self._costs(seen)
         if predicted.shape[0] == 0:
-            return Decisions([], predicted, np.empty(0), exchange_rate)
+            return Decisions([], predicted, predicted, np.empty(0), exchange_rate)
         decide = route if self.guard is None else self.guard.route
         chosen = decide(predicted, costs, exchange_rate)
-        paid = np.broadcast_to(costs, predicted.shape)[np.arange(len(chosen)), chosen]
-        return Decisions([self.llms[i] for i in chosen], predicted, paid, exchange_rate)
+        each = np.broadcast_to(costs, predicted.shape)
+        paid = each[np.arange(len(chosen)), chosen]
+        return Decisions([self.llms[i] for i in chosen], predicted, each, paid, exchange_rate)
 
 
 def _content_hash(content: bytes) -> str:

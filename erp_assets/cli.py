@@ -571,16 +571,17 @@ def route(
         decisions = router.route(prompts, exchange_rate=exchange_rate, budget=budget)
     except ValueError as error:
         raise UserError(str(error)) from error
-    costs = dict(zip(router.llms, router.costs.tolist(), strict=True))
     answers: list[dict[str, Any]] = [
         {
             "llm": choice,
             "predicted": dict(zip(router.llms, row, strict=True)),
-            "cost": costs,
+            "cost": dict(zip(router.llms, costs, strict=True)),
             "exchange_rate": decisions.exchange_rate,
             "reward_model": name,
         }
-        for choice, row in zip(decisions.llms, decisions.predicted.tolist(), strict=True)
+        for choice, row, costs in zip(
+            decisions.llms, decisions.predicted.tolist(), decisions.costs.tolist(), strict=True
+        )
     ]
     if as_json:
         _print_json(
@@ -591,11 +592,19 @@ def route(
             print(f"{choice}\t{text}")
     else:
         table = Table("LLM", "predicted reward", "cost", "reward - lambda x cost", box=rich.box.SIMPLE)
+        cost = answers[0]["cost"]
+        net = {llm: value - decisions.exchange_rate * cost[llm] for llm, value in answers[0]["predicted"].items()}
         for llm, predicted in answers[0]["predicted"].items():
-            net = predicted - decisions.exchange_rate * costs[llm]
-            row = (llm, f"{predicted:.3f}", f"{costs[llm]:.4g}", f"{net:.3f}")
+            row = (llm, f"{predicted:.3f}", f"{cost[llm]:.4g}", f"{net[llm]:.3f}")
             table.add_row(*row, style="bold green" if llm == answers[0]["llm"] else "")
         out.print(table)
+        ahead = max(net, key=lambda llm: net[llm])
+        if router.guard is not None and net[ahead] > net[answers[0]["llm"]]:
+            out.print(
+                f"Guarded: {ahead} is predicted to earn {net[ahead] - net[answers[0]['llm']]:.3f} more, and the best "
+                f"single LLM is left for more than {router.guard.margin:.3f} only.",
+                markup=False,
+            )
         out.print(
             f"Use [bold green]{answers[0]['llm']}[/] (reward '{name}', exchange rate {decisions.exchange_rate:.4g})."
         )

@@ -91,7 +91,7 @@ def test_the_daemon_makes_what_an_edited_pool_file_asks_for_once_and_nothing_els
     served.wait_for("loaded anew")
     grown = edit_pool("reward_models:", THIRD)
     served.wait_for("demo.yaml changed: loaded anew")
-    wait_until(lambda: {*states(grown, Warehouse(grown).stamp).values()} == {"materialized"}, seconds=300)
+    wait_until(lambda: {*states(grown, Warehouse(grown).stamp).values()} == {"materialized"}, seconds=540)
     monkeypatch.chdir(grown.root)
     with dg.DagsterInstance.from_config(str(grown.root)) as instance:
         wait_until(lambda: all(run.is_finished for run in instance.get_runs()), seconds=60)
