@@ -258,7 +258,7 @@ def test_report_of_a_pool_that_went_on_is_shown_and_said_not_to_be_the_latest(
     status, out, error = erp(moved, "report")
     assert status == 0
     assert "Report: warehouse/demo/report/report.html" in out
-    assert "is not the latest: not up to date: frontiers, comparisons, router, report" in error
+    assert "is not the latest: not up to date: prompt_costs, zooter, beliefs" in error
 
 
 def test_check_tells_the_work_of_a_pool_that_can_run(finished: Path, erp: Command) -> None:

@@ -117,7 +117,7 @@ def test_a_failing_llm_holds_back_only_what_needs_it_and_is_tried_again(
     pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool, project: Path
 ) -> None:
     broken = edit_pool("model: models/large", "model: models/gone/away")
-    with pytest.raises(UserError, match=r"pools/demo.yaml:7: llms.large: model 'models/gone/away'"):
+    with pytest.raises(UserError, match=r"pools/demo.yaml:8: llms.large: model 'models/gone/away'"):
         run_pool(broken, instance)  # a folder that is not there is told before anything is made
     (project / "models" / "empty").mkdir()
     (project / "models" / "empty" / "config.json").write_text("{}")
@@ -351,7 +351,7 @@ def test_two_runs_at_once_make_everything_once_and_the_second_says_who_it_waits_
     assert (first.returncode, second.returncode) == (0, 0)
     assert f"process {first.pid}" in told
     assert "waiting" in told
-    assert len(json.loads(out_first)["runs"]) == 8
+    assert len(json.loads(out_first)["runs"]) == 10
     assert json.loads(out_second)["runs"] == []
 
 
