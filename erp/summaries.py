@@ -353,8 +353,10 @@ class _Market:
         cost = np.concatenate([low[:, None], outcomes.cost[:, ::-1]], axis=1)
         reward = np.concatenate([weak[:, None], outcomes.reward[:, ::-1]], axis=1)
         if self.costs.ndim == 2:
-            # Decided by predictions, what is spent need not fall from point to point, nor stay between the LLMs'.
+            # Decided by predictions, what is spent need not stay between what the single LLMs cost.
             cost = np.clip(cost, low[:, None], np.maximum(low, high)[:, None])
+        if (np.diff(cost, axis=1) < 0).any():
+            # Nor need it fall from point to point, by predictions or with a guard.
             order = np.argsort(cost, axis=1, kind="stable")
             cost, reward = (np.take_along_axis(array, order, axis=1) for array in (cost, reward))
         within = np.maximum.accumulate(reward, axis=1)

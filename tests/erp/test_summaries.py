@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm, t
 
-from erp import regret, route
+from erp import Guard, regret, route
 from erp._check import Floats
 from erp.bootstrap import interval, resamples
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
@@ -679,3 +679,21 @@ def test_with_costs_of_each_prompt_the_hull_is_that_of_what_is_really_spent() ->
         heights.append(best)
     assert found.estimate("p", "aiq").value == pytest.approx(np.trapezoid(heights, grid) / (high - low), abs=2e-3)
     assert found.estimate("always b", "at_best_cost").value <= found.estimate("oracle", "at_best_cost").value
+
+
+def test_a_guarded_path_whose_cost_rises_somewhere_is_summed_up_by_the_points_that_it_has() -> None:
+    random = np.random.default_rng(11)
+    actual = random.normal(size=(80, 4)) + np.array([0.0, 0.2, 0.3, 0.35])
+    costs = np.array([1.0, 2.0, 3.0, 5.0])
+    path = Guard(actual.mean(axis=0), costs, 0.8).path(actual + random.normal(size=actual.shape), costs)
+    frontier = path.frontier(actual, costs)
+    assert (np.diff(frontier.cost) > 0).any()
+    found = evaluate({"guarded": path}, actual, costs, list("abcd"), n_resamples=40)
+    order = np.lexsort((frontier.reward, frontier.cost))
+    x = np.concatenate([[1.0], frontier.cost[order], [5.0]])
+    y = np.concatenate([[actual[:, 0].mean()], frontier.reward[order], [frontier.reward[order][-1]]])
+    expected = np.trapezoid(y, x) / 4
+    assert found.estimate("guarded", "equal_cost").value == pytest.approx(expected, abs=1e-3)
+    hull = found.estimate("guarded", "aiq").value
+    assert expected <= hull <= found.estimate("oracle", "aiq").value
+    assert np.isfinite(found.resampled[:, 0]).any(axis=0).all()
