@@ -355,7 +355,7 @@ class _Market:
         if self.costs.ndim == 2:
             # Decided by predictions, what is spent need not stay between what the single LLMs cost.
             cost = np.clip(cost, low[:, None], np.maximum(low, high)[:, None])
-        if (np.diff(cost, axis=1) < 0).any():
+        if (np.diff(cost, axis=1) < -1e-12 * self.costs.max()).any():
             # Nor need it fall from point to point, by predictions or with a guard.
             order = np.argsort(cost, axis=1, kind="stable")
             cost, reward = (np.take_along_axis(array, order, axis=1) for array in (cost, reward))

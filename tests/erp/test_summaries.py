@@ -682,10 +682,10 @@ def test_with_costs_of_each_prompt_the_hull_is_that_of_what_is_really_spent() ->
 
 
 def test_a_guarded_path_whose_cost_rises_somewhere_is_summed_up_by_the_points_that_it_has() -> None:
-    random = np.random.default_rng(11)
+    random = np.random.default_rng(7)
     actual = random.normal(size=(80, 4)) + np.array([0.0, 0.2, 0.3, 0.35])
     costs = np.array([1.0, 2.0, 3.0, 5.0])
-    path = Guard(actual.mean(axis=0), costs, 0.8).path(actual + random.normal(size=actual.shape), costs)
+    path = Guard(actual.mean(axis=0), costs, 0.3).path(actual + random.normal(size=actual.shape), costs)
     frontier = path.frontier(actual, costs)
     assert (np.diff(frontier.cost) > 0).any()
     found = evaluate({"guarded": path}, actual, costs, list("abcd"), n_resamples=40)
