@@ -209,6 +209,7 @@ def _prompts(rows: Rows, has_own_file: bool, is_wide: bool) -> pd.DataFrame:
         values = pa.nulls(len(prompt), pa.string()) if own is None else rows.labels(own)
         columns[column] = pc.if_else(pc.equal(values, ""), None, values)
     columns["category"] = columns["category"].fill_null("all")
+    columns["split"] = pc.utf8_lower(columns["split"])
     columns["embed_text"] = pc.coalesce(columns["embed_text"], prompt)
     unknown = pc.invert(pc.is_in(columns["split"], value_set=pa.array([*SPLITS, None])))
     if pc.any(unknown).as_py():

@@ -7,12 +7,14 @@ columns mean (`prompt_sources.file`, `recorded`).
 import csv
 import difflib
 import gzip
+import io
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +73,7 @@ class Rows(NamedTuple):
         return self.texts(name) if name in self.mixed else column.cast(pa.string())
 
     def numbers(self, name: str) -> pa.Array:
-        """A column as float64, null where a cell is empty.
+        """A column as float64, null where a cell is empty; true is 1 and false 0.
 
         Raises `UserError` with the place of the first cell that is no finite number.
         """
@@ -80,6 +82,9 @@ class Rows(NamedTuple):
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             text = pc.utf8_trim_whitespace(column.cast(pa.string()))
             text = pc.if_else(pc.equal(text, ""), None, text)
+            # As spreadsheets and data frames write what is right or wrong.
+            truth = pc.index_in(pc.utf8_lower(text), value_set=pa.array(["false", "true"]))
+            text = pc.if_else(pc.is_valid(truth), truth.cast(pa.string()), text)
             try:
                 values = text.cast(pa.float64())
             except pa.ArrowInvalid:
@@ -127,7 +132,7 @@ def read_rows(file: Path, path: str) -> Rows:
 
 
 def columns_in(file: Path, path: str) -> list[str]:
-    """The names of a file's columns, without reading all of a Parquet or CSV file."""
+    """The names of a file's columns, by its beginning: of a JSONL file those of the first row."""
     if file.name.lower().endswith(".parquet"):
         try:
             return list(pq.read_schema(file).names)
@@ -139,7 +144,13 @@ def columns_in(file: Path, path: str) -> list[str]:
                 return next(csv.reader(stream), [])
         except (OSError, EOFError, UnicodeError, csv.Error) as error:
             raise UserError(f"{path}: it cannot be read: {error}") from error
-    return list(read_rows(file, path).table.column_names)
+    try:
+        with _open_text(file) as stream:
+            beginning = "".join(itertools.islice(stream, 100))
+    except (OSError, EOFError, UnicodeError) as error:
+        raise UserError(f"{path}: it cannot be read: {error}") from error
+    first = next((line for line in beginning.splitlines() if line.strip()), "")
+    return list(_jsonl(io.StringIO(first), path).table.column_names)
 
 
 def check_column(name: str, present: Sequence[str], place: str) -> None:
@@ -157,7 +168,7 @@ def _open_text(file: Path) -> TextIOWrapper:
     return file.open(encoding=encoding, newline="")
 
 
-def _jsonl(stream: TextIOWrapper, path: str) -> Rows:
+def _jsonl(stream: TextIO, path: str) -> Rows:
     rows, lines = [], []
     for number, line in enumerate(stream, start=1):
         place = f"{path}:{number}"

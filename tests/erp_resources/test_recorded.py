@@ -55,6 +55,20 @@ def test_all_forms_say_the_same(tmp_path: Path) -> None:
     assert load_outcomes(str(three), tmp_path).prompts["split"].null_count == 80
 
 
+def test_right_and_wrong_are_one_and_zero_however_they_are_written(tmp_path: Path) -> None:
+    expected = {("a", "x"): 1.0, ("b", "x"): 0.0}
+    frame = pd.DataFrame(
+        {"prompt": ["a", "b"], "llm": ["x", "x"], "correct": [True, False], "split": ["Train", "TEST"]}
+    )
+    frame.to_csv(tmp_path / "o.csv", index=False)
+    frame.to_json(tmp_path / "o.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "o.parquet")
+    for form in ("csv", "jsonl", "parquet"):
+        found = load_outcomes(str(tmp_path / f"o.{form}"), tmp_path)
+        assert rewards(found) == expected, form
+        assert found.prompts["split"].to_pylist() == ["train", "test"]
+
+
 def test_samples_means_and_missing_cells_are_kept_apart(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
