@@ -38,7 +38,7 @@ from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Zooter
 from erp.summaries import Estimate, evaluate
 from erp_assets.costs import predicted_costs
 from erp_resources.embedders import SentenceTransformersEmbedder
-from erp_resources.embedders.cache import embed_once
+from erp_resources.embedders.cache import cache_folder, embed_once
 from erp_resources.pool import WAREHOUSE_FOLDER, find_root
 from erp_resources.recorded import Outcomes, load_outcomes
 
@@ -77,7 +77,7 @@ def read(path: str, root: Path, progress: Progress) -> Data:
     task = progress.add_task(f"embedding {Path(path).name}", total=len(texts))
     embedded = embed_once(
         texts,
-        root / WAREHOUSE_FOLDER / ".embeddings" / "routing_quality",
+        cache_folder(root / WAREHOUSE_FOLDER, embedder.fingerprint(root)),
         lambda: embedder.load(root),
         lambda n: progress.advance(task, n),
     )
@@ -146,14 +146,15 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
     whole = train & ~np.isnan(data.rewards).any(axis=1)
     some = train & ((~np.isnan(data.rewards)).sum(axis=1) > 0)
     n, n_llms = int(test.sum()), data.rewards.shape[1]
+    plain = erp.Features.of_embedding()
+    rich = erp.Features.fit(data.embeddings[train], _texts(data, train))
     costs: Floats = np.ones(n_llms)
     train_costs: Floats = costs
     if data.costs is not None:
         known = train | test
         place = np.flatnonzero(known)
         of_train = train[place]
-        features = erp.Features.fit(data.embeddings[train], _texts(data, train))
-        seen = features(data.embeddings[place], _texts(data, known))
+        seen = rich(data.embeddings[place], _texts(data, known))
         columns = [predicted_costs(seen, data.costs[place, i], of_train) for i in range(n_llms)]
         costs = np.stack(columns, axis=1)[test[place]]
         train_costs = data.costs[whole]
@@ -171,8 +172,6 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
         loo = probes.leave_one_out_[whole[some]]
         guards[name] = erp.Guard.fit(loo, data.rewards[whole], train_costs)
 
-    plain = erp.Features.of_embedding()
-    rich = erp.Features.fit(data.embeddings[train], _texts(data, train))
     probe("ERP beta = 1", 1.0, plain)
     if parts:
         probe("ERP, embedding, beta per LLM", "auto", plain)

@@ -111,6 +111,14 @@ class DecisionPath:
     changes: Integers
 
     @classmethod
+    def of(cls, first: Integers, rate: Floats, prompt: Integers, before: Integers, after: Integers) -> "DecisionPath":
+        """From the decisions at exchange rate 0 (n,) and all changes (E,) by rising `rate`; equal rates are a point."""
+        # The number of changes made by the end of each point: none at exchange rate 0, all at the last.
+        last = np.flatnonzero(np.diff(rate, append=np.inf) > 0)
+        points, changes = np.concatenate([[0.0], rate[last]]), np.concatenate([[0], last + 1])
+        return cls(first, prompt, before, after, points, changes)
+
+    @classmethod
     def always(cls, llm: int, n_prompts: int) -> "DecisionPath":
         """The path of one LLM for all prompts at every exchange rate."""
         none = np.empty(0, dtype=np.intp)
@@ -301,17 +309,8 @@ def decision_path(scores: ArrayLike, costs: ArrayLike) -> DecisionPath:
 
     rate = np.concatenate(rates)
     order = np.argsort(rate, kind="stable")
-    rate = rate[order]
-    # The number of changes made by the end of each point: none at exchange rate 0, all at the last.
-    last = np.flatnonzero(np.diff(rate, append=np.inf) > 0)
-    return DecisionPath(
-        first=first,
-        prompt=np.concatenate(prompts)[order],
-        before=np.concatenate(before)[order],
-        after=np.concatenate(after)[order],
-        exchange_rate=np.concatenate([[0.0], rate[last]]),
-        changes=np.concatenate([[0], last + 1]),
-    )
+    ordered = (np.concatenate(parts)[order] for parts in (prompts, before, after))
+    return DecisionPath.of(first, rate[order], *ordered)
 
 
 def exact_frontier(predicted: ArrayLike, actual: ArrayLike, costs: ArrayLike) -> Frontier:

@@ -122,16 +122,8 @@ class Guard:
             after.append(part.after[within])
             state = begun.copy()
             state[part.prompt[within]] = part.after[within]
-        rate = np.concatenate(rates)
-        last = np.flatnonzero(np.diff(rate, append=np.inf) > 0)
-        return DecisionPath(
-            first=first,
-            prompt=np.concatenate(prompts),
-            before=np.concatenate(before),
-            after=np.concatenate(after),
-            exchange_rate=np.concatenate([[0.0], rate[last]]),
-            changes=np.concatenate([[0], last + 1]),
-        )
+        changes = (np.concatenate(parts) for parts in (prompts, before, after))
+        return DecisionPath.of(first, np.concatenate(rates), *changes)
 
     def _raised(self, predicted: Floats, llm: int) -> Floats:
         raised = predicted.copy()

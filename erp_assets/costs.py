@@ -4,6 +4,8 @@ What belongs here: the prompt_costs asset. What to keep out: the probe (`erp.pro
 (`erp.routing`).
 """
 
+from typing import NamedTuple
+
 import dagster as dg
 import numpy as np
 import pyarrow as pa
@@ -92,15 +94,39 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
     return [prompt_costs]
 
 
+class CostProbes(NamedTuple):
+    """Ridge probes of costs: coefficients (M, f), intercepts (M,), leave-one-out predictions (n, M)."""
+
+    coefficients: Floats
+    intercepts: Floats
+    leave_one_out: Floats
+
+    @classmethod
+    def fit(cls, features: Floats, costs: Floats) -> "CostProbes":
+        """From the features (n, f) and costs (n, M) of train prompts, nan where one is not known.
+
+        Every LLM has a penalty of its own. One that costs the same on all prompts, or is known on fewer than 2, has
+        coefficients of 0 and its mean as the intercept.
+        """
+        known = ~np.isnan(costs)
+        coefficients, intercepts = np.zeros((costs.shape[1], features.shape[1])), np.nanmean(costs, axis=0)
+        leave_one_out = np.tile(intercepts, (len(costs), 1))
+        differ = (known.sum(axis=0) > 1) & (np.nanmax(costs, axis=0) > np.nanmin(costs, axis=0))
+        if differ.any():
+            probes = erp.RidgeProbes("auto").fit(features, costs[:, differ])
+            coefficients[differ], intercepts[differ] = probes.coefficients_, probes.intercept_
+            leave_one_out[:, differ] = probes.leave_one_out_
+        return cls(coefficients, intercepts, leave_one_out)
+
+
 def predicted_costs(features: Floats, actual: Floats, train: np.ndarray) -> Floats:
     """The predictions (n,) of a ridge probe of costs (n,), none negative; leave-one-out on the train prompts.
 
-    Its penalty is the LLM's own. With fewer than 2 train prompts of known cost there is one prediction, the mean.
+    With fewer than 2 train prompts of known cost there is one prediction, the mean.
     """
-    known = train & ~np.isnan(actual)
-    if known.sum() < 2:
+    if (train & ~np.isnan(actual)).sum() < 2:
         return np.full(len(actual), np.nanmean(actual))
-    probe = erp.RidgeProbes("auto").fit(features[train], actual[train, None])
-    predicted = probe.predict(features)[:, 0]
-    predicted[train] = probe.leave_one_out_[:, 0]
+    probes = CostProbes.fit(features[train], actual[train, None])
+    predicted = features @ probes.coefficients[0] + probes.intercepts[0]
+    predicted[train] = probes.leave_one_out[:, 0]
     return np.asarray(np.maximum(predicted, 0.0))

@@ -18,7 +18,7 @@ from erp import figures, summaries
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
 from erp.summaries import ALWAYS, ORACLE, SUMMARIES
 from erp_assets.findings import Findings
-from erp_assets.matrices import Costs, Floats, costs_of_prompts, is_split, matrix, rewarded
+from erp_assets.matrices import Floats, costs_of_prompts, is_split, matrix, rewarded
 from erp_assets.metadata import picture, table
 from erp_assets.stage import Step, Verdict, stage, stage_checks
 from erp_resources.lineage import Partition
@@ -167,11 +167,11 @@ def _signed(estimate: summaries.Estimate) -> str:
 
 
 class Tested(NamedTuple):
-    """What an evaluation judges decisions by: the test prompts that all LLMs have a reward on, and the guard."""
+    """The decisions of every policy on the test prompts that all LLMs have a reward on, and what judges them."""
 
-    prompt_ids: pa.ChunkedArray
     actual: Floats
-    costs: Costs
+    costs: Floats
+    paths: Mapping[str, Path]
     guard: erp.Guard
 
     @classmethod
@@ -183,27 +183,18 @@ class Tested(NamedTuple):
         prompt_costs: Partitions,
         expected_rewards: Partitions,
         predicted_rewards: Partitions,
+        beliefs: Partitions,
     ) -> "Tested":
-        """Read rewards and costs, and fit the guard on the train prompts."""
+        """Read rewards and costs, fit the guard on the train prompts, and decide by what every policy believes."""
         llms, keys = step.llms(key), step.llm_keys(key)
         ids = {name: prompts["prompt_id"].filter(pa.array(is_split(prompts, name))) for name in ("train", "test")}
         prompt_ids, actual = rewarded(expected_rewards, keys, ids["test"])
-        guard = fit_guard(llms, keys, ids["train"], prompt_costs, expected_rewards, predicted_rewards)
-        return cls(prompt_ids, actual, costs_of_prompts(prompt_costs, llms, prompt_ids), guard)
-
-
-def fit_guard(
-    llms: list[str],
-    keys: list[str],
-    train_ids: pa.ChunkedArray,
-    prompt_costs: Partitions,
-    expected_rewards: Partitions,
-    predicted_rewards: Partitions,
-) -> erp.Guard:
-    """The guard of a reward model's router, by the leave-one-out predictions of the train prompts."""
-    prompt_ids, actual = rewarded(expected_rewards, keys, train_ids)
-    predicted = matrix(predicted_rewards, keys, "predicted", prompt_ids)
-    return erp.Guard.fit(predicted, actual, costs_of_prompts(prompt_costs, llms, prompt_ids).actual)
+        trained_on, earned = rewarded(expected_rewards, keys, ids["train"])
+        predicted = matrix(predicted_rewards, keys, "predicted", trained_on)
+        guard = erp.Guard.fit(predicted, earned, costs_of_prompts(prompt_costs, llms, trained_on).actual)
+        costs = costs_of_prompts(prompt_costs, llms, prompt_ids)
+        paths = paths_of(beliefs.read(key), prompt_ids, llms, costs.predicted, guard)
+        return cls(actual, costs.actual, paths, guard)
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
@@ -223,9 +214,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         made = {}
         for key in step.keys:
             llms = step.llms(key)
-            test = Tested.load(step, key, every, prompt_costs, expected_rewards, predicted_rewards)
-            paths = paths_of(beliefs.read(key), test.prompt_ids, llms, test.costs.predicted, test.guard)
-            made[key] = frontier_table(paths, test.actual, test.costs.actual, llms)
+            test = Tested.load(step, key, every, prompt_costs, expected_rewards, predicted_rewards, beliefs)
+            made[key] = frontier_table(test.paths, test.actual, test.costs, llms)
             frame = made[key].to_pandas()
             ends = frame[frame["exchange_rate"] == 0]
             routed, single = ends[ends["policy"] == "ERP"].iloc[0], ends[ends["policy"] == ALWAYS]
@@ -258,11 +248,10 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         made = {}
         for key in step.keys:
             llms = step.llms(key)
-            test = Tested.load(step, key, every, prompt_costs, expected_rewards, predicted_rewards)
-            paths = paths_of(beliefs.read(key), test.prompt_ids, llms, test.costs.predicted, test.guard)
-            evaluation = summaries.evaluate(paths, test.actual, test.costs.actual, llms)
+            test = Tested.load(step, key, every, prompt_costs, expected_rewards, predicted_rewards, beliefs)
+            evaluation = summaries.evaluate(test.paths, test.actual, test.costs, llms)
             best = summaries.always(llms[evaluation.best_llm])
-            made[key] = comparison_table(evaluation, [*paths, best])
+            made[key] = comparison_table(evaluation, [*test.paths, best])
             own = made[key].filter(pa.compute.is_null(made[key]["against"])).to_pandas()
             by_policy = own.pivot(index="policy", columns="summary", values="value").loc[list(evaluation.policies)]
             equal = own[own["summary"] == "equal_cost"].set_index("policy").loc[list(evaluation.policies)]
@@ -270,7 +259,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             png = figures.comparison_png(list(equal.index), values, low, high, SUMMARIES["equal_cost"].label)
             step.report(
                 key,
-                test_prompts=len(test.prompt_ids),
+                test_prompts=len(test.actual),
                 guard_margin=test.guard.margin,
                 **{f"equal_cost_{policy}": float(equal["value"][policy]) for policy in ("ERP", best, ORACLE)},
                 table=table(by_policy[list(SUMMARIES)].reset_index()),

@@ -124,7 +124,7 @@ def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
     Recorded outcomes are as many as they are.
     """
     warehouse, partition = place
-    if warehouse.pool.llms[partition.key].backend == "recorded":
+    if partition.key not in warehouse.pool.sampled_llms:
         return _recorded(warehouse, partition)
     sampling = warehouse.pool.sampling
     with warehouse.connect() as connection:
@@ -175,7 +175,7 @@ def responses_are_not_empty(place: tuple[Warehouse, Partition]) -> Verdict:
 def responses_are_not_cut(place: tuple[Warehouse, Partition]) -> Verdict:
     """At most 20 % of the responses are cut by sampling.max_tokens: of the others, rewards judge the beginning."""
     warehouse, partition = place
-    if warehouse.pool.llms[partition.key].backend == "recorded":
+    if partition.key not in warehouse.pool.sampled_llms:
         return Verdict([])  # where they were cut is not known
     limit = warehouse.pool.sampling.max_tokens
     return _share_of(
@@ -227,7 +227,7 @@ def token_counts_are_plausible(place: tuple[Warehouse, Partition]) -> Verdict:
     """The LLM's counts of tokens fit its texts: prices and speeds are computed from them."""
     warehouse, partition = place
     limit = warehouse.pool.sampling.max_tokens
-    if warehouse.pool.llms[partition.key].backend == "recorded":
+    if partition.key not in warehouse.pool.sampled_llms:
         return Verdict([])  # its costs are recorded, too, or its tokens were counted by someone else
     with warehouse.connect() as connection:
         prompt_tokens, most, tokens, characters = connection.execute(

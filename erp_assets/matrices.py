@@ -54,10 +54,6 @@ class Costs(NamedTuple):
     actual: Floats
     predicted: Floats
 
-    def of(self, chosen: NDArray[np.bool_]) -> "Costs":
-        """Those of some of the prompts, by a mask (n,)."""
-        return self if self.actual.ndim == 1 else Costs(self.actual[chosen], self.predicted[chosen])
-
 
 def costs_of_prompts(prompt_costs: Partitions, llms: Sequence[str], prompt_ids: pa.ChunkedArray) -> Costs:
     """What the LLMs cost on these prompts, and are predicted to; an unknown cost counts as predicted."""

@@ -109,7 +109,7 @@ def inspect(pool: Pool, advance: Callable[[str], None] = lambda entry: None) -> 
 
 def pool_is_recorded_by(pool: Pool, reward_model: RewardModelEntry) -> bool:
     """Whether there is nothing for a reward model to score: all of its rewards are recorded."""
-    return reward_model.backend == "recorded" and all(llm.backend == "recorded" for llm in pool.llms.values())
+    return reward_model.backend == "recorded" and not pool.sampled_llms
 
 
 def unwritable(pool: Pool) -> str | None:
@@ -130,7 +130,7 @@ def prompts_to_sample(pool: Pool, llm: str, prompt_ids: pa.Array) -> int:
 
     Those that an unfinished partition holds count as sampled.
     """
-    if pool.llms[llm].backend == "recorded":
+    if llm not in pool.sampled_llms:
         return 0
     warehouse, partition = Warehouse(pool), Partition("generations", llm)
     stamp = warehouse.stamp(partition)
@@ -158,7 +158,7 @@ def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None
         return min(1.0, warehouse.staged_rows(partition) / max(1, responses))
 
     rows = []
-    for name in (name for name, llm in pool.llms.items() if llm.backend != "recorded"):
+    for name in pool.sampled_llms:
         looked = inspected[name]
         tokens = responses * pool.sampling.max_tokens
         size = int(tokens * _BYTES_PER_TOKEN)

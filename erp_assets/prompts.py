@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from erp_assets.stage import Step, Verdict, stage, stage_checks
-from erp_resources.embedders.cache import embed_once
+from erp_resources.embedders.cache import cache_folder, embed_once
 from erp_resources.identity import prompt_ids
 from erp_resources.lineage import Partition
-from erp_resources.pool import Pool, Split
+from erp_resources.pool import WAREHOUSE_FOLDER, Pool, Split
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
@@ -277,7 +277,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         embedder, root = step.pool.embedder, step.pool.root
         embedded = embed_once(
             table["embed_text"].to_pylist(),
-            Warehouse(step.pool).embeddings_folder(embedder.fingerprint(root)),
+            cache_folder(root / WAREHOUSE_FOLDER, embedder.fingerprint(root)),
             lambda: embedder.load(root),
             advance,
         )

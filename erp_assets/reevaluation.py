@@ -45,13 +45,12 @@ def live(pool: Pool) -> Pool:
 
     Raises `UserError` when there are no others, or no reward model that can score.
     """
-    llms = [name for name, llm in pool.llms.items() if llm.backend != "recorded"]
-    if not llms or not any(scores(pool, name) for name in pool.reward_models):
+    if not pool.sampled_llms or not any(scores(pool, name) for name in pool.reward_models):
         raise UserError(
             f"all outcomes of pool '{pool.name}' are recorded, so that no LLM can be asked again; "
             "leave out automation.reevaluate"
         )
-    return pool.only(llms, list(pool.reward_models))
+    return pool.only(pool.sampled_llms, list(pool.reward_models))
 
 
 def held_out(prompts: pa.Table, pool: Pool, window: str) -> pa.Table:

@@ -158,7 +158,7 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]], left
     return environment.get_template(REPORT_FILE).render(
         pool=pool,
         counts=prompts["split"].value_counts().to_dict(),
-        is_recorded=all(llm.backend == "recorded" for llm in pool.llms.values()),
+        is_recorded=not pool.sampled_llms,
         categories=prompts["category"].value_counts().sort_index().to_dict(),
         sections=sections,
         left_out=left_out,

@@ -8,26 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 import erp
+from erp_assets.costs import CostProbes
 from erp_assets.features import feature_matrix, read_features
-from erp_assets.frontiers import fit_guard
-from erp_assets.matrices import Floats, costs_of_prompts, is_split, matrix, rewarded
+from erp_assets.matrices import costs_of_prompts, is_split, matrix, rewarded
 from erp_assets.stage import Step, Value, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions
-
-
-def cost_probes(features: Floats, costs: Floats) -> tuple[Floats, Floats]:
-    """Coefficients (M, f) and intercepts (M,) of the costs of train prompts (n, M); nan where one is not known.
-
-    They are those that `prompt_costs` predicts by: an LLM that costs the same on all prompts has coefficients of 0.
-    """
-    known = ~np.isnan(costs)
-    coefficients, intercepts = np.zeros((costs.shape[1], features.shape[1])), np.nanmean(costs, axis=0)
-    differ = (known.sum(axis=0) > 1) & (np.nanmax(costs, axis=0) > np.nanmin(costs, axis=0))
-    if differ.any():
-        probes = erp.RidgeProbes("auto").fit(features, costs[:, differ])
-        coefficients[differ], intercepts[differ] = probes.coefficients_, probes.intercept_
-    return coefficients, intercepts
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
@@ -56,12 +42,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             costs = costs_of_prompts(prompt_costs, llms, prompt_ids)
             guard = None
             if step.pool.router.guard == "auto":
-                guard = fit_guard(llms, keys, train["prompt_id"], prompt_costs, expected_rewards, predicted_rewards)
+                guard = erp.Guard.fit(predicted, actual, costs.actual)
             paths = erp.decision_path if guard is None else guard.path
-            by_cost: tuple[Floats, Floats] | tuple[None, None] = (None, None)
+            by_cost: CostProbes | None = None
             if costs.actual.ndim == 2:
                 seen = feature_matrix(train, prompt_embeddings, features)
-                by_cost = cost_probes(seen, matrix(prompt_costs, llms, "cost", train["prompt_id"]))
+                by_cost = CostProbes.fit(seen, matrix(prompt_costs, llms, "cost", train["prompt_id"]))
             bundle = erp.Router(
                 pool=step.pool.name,
                 reward_model=key,
@@ -72,8 +58,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 frontier=paths(predicted, costs.predicted).frontier(actual, costs.actual),
                 embedder=step.pool.embedder.model_dump(mode="json"),
                 features=read_features(features),
-                cost_coefficients=by_cost[0],
-                cost_intercepts=by_cost[1],
+                cost_coefficients=by_cost.coefficients if by_cost else None,
+                cost_intercepts=by_cost.intercepts if by_cost else None,
                 guard=guard,
             )
             made[key] = bundle.save

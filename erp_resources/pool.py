@@ -138,11 +138,10 @@ class Pool(Settings):
     @model_validator(mode="after")
     def _every_llm_can_be_rewarded(self) -> Self:
         for name, entry in self.reward_models.items():
-            live = [llm for llm, its in self.llms.items() if its.backend != "recorded"]
-            if isinstance(entry, RecordedRewardModel) and entry.otherwise is None and live:
+            if isinstance(entry, RecordedRewardModel) and entry.otherwise is None and self.sampled_llms:
                 raise ValueError(
-                    f"reward_models.{name} has recorded rewards only, but llms.{live[0]} is sampled: give it a reward "
-                    "model under otherwise: that scores as the recorded rewards were"
+                    f"reward_models.{name} has recorded rewards only, but llms.{self.sampled_llms[0]} is sampled: give "
+                    "it a reward model under otherwise: that scores as the recorded rewards were"
                 )
         return self
 
@@ -160,6 +159,11 @@ class Pool(Settings):
     def costs(self) -> list[float | TokenPrice | RecordedCost]:
         """What every LLM costs, in the file's order: a number for a response, a price of tokens, or as recorded."""
         return [llm.cost for llm in self.llms.values()]
+
+    @property
+    def sampled_llms(self) -> list[str]:
+        """The LLMs that can be asked: of the others, outcomes are recorded."""
+        return [name for name, llm in self.llms.items() if llm.backend != "recorded"]
 
     def only(self, llms: Sequence[str], reward_models: Sequence[str]) -> "Pool":
         """The same pool with no other LLMs and reward models than these."""

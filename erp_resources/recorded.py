@@ -134,7 +134,8 @@ def load_outcomes(path: str, root: Path) -> Outcomes:
     Raises `UserError` with file and line of the first row that does not fit.
     """
     folder = (root / path).resolve()
-    return _load(find_files(folder, path), folder, path, _state(folder, path))
+    files = find_files(folder, path)
+    return _load(files, folder, path, tuple(_mtime(file) for file in (files.outcomes, files.prompts) if file))
 
 
 def content_hash(path: str, root: Path) -> str:
@@ -143,11 +144,6 @@ def content_hash(path: str, root: Path) -> str:
     files = find_files(folder, path)
     parts = [_file_hash(file, *_mtime(file)) for file in (files.outcomes, files.prompts) if file]
     return hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
-
-
-def _state(folder: Path, path: str) -> tuple[tuple[int, int], ...]:
-    files = find_files(folder, path)
-    return tuple(_mtime(file) for file in (files.outcomes, files.prompts) if file)
 
 
 def _mtime(file: Path) -> tuple[int, int]:

@@ -51,20 +51,20 @@ class Rows(NamedTuple):
 
         Raises `UserError` when there is no such column, or it holds something else than text.
         """
-        check_column(name, self.table.column_names, self.path)
-        column = self.table[name].combine_chunks()
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if name in self.mixed:
-            bad = next(row for row, value in enumerate(column.to_pylist()) if value and not _is_json_text(value))
-            shown = column[bad].as_py()[:50]
-            raise UserError(f"{self.place(bad)}: column '{name}' holds {shown}, but text is needed; put it in quotes")
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-            if self.lines is None:
-                raise UserError(f"{self.path}: its column '{name}' holds {kind}, but text is needed")
-            row = pc.index(pc.is_valid(column), True).as_py()
-            shown = json.dumps(column[row].as_py())[:50]
-            raise UserError(f"{self.place(row)}: column '{name}' holds {shown}, but text is needed; put it in quotes")
-        return column.cast(pa.string())
+        if self.lines is not None and name in self.table.column_names:
+            column = self.table[name].combine_chunks()
+            bad, shown = None, ""
+            if name in self.mixed:
+                bad = next(row for row, value in enumerate(column.to_pylist()) if value and not _is_json_text(value))
+                shown = column[bad].as_py()
+            elif not (pa.types.is_string(column.type) or pa.types.is_null(column.type)):
+                bad = pc.index(pc.is_valid(column), True).as_py()
+                shown = json.dumps(column[bad].as_py())
+            if bad is not None:
+                raise UserError(
+                    f"{self.place(bad)}: column '{name}' holds {shown[:50]}, but text is needed; put it in quotes"
+                )
+        return text_column(self.table, name, self.path).combine_chunks()
 
     def labels(self, name: str) -> pa.Array:
         """A column of names or ids as strings: numbers are taken as they are written."""
@@ -159,6 +159,19 @@ def check_column(name: str, present: Sequence[str], place: str) -> None:
         close = difflib.get_close_matches(name, present, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise UserError(f"{place}: there is no column '{name}' (it has {', '.join(present) or 'none'}){hint}")
+
+
+def text_column(table: pa.Table, name: str, place: str) -> pa.ChunkedArray:
+    """The column `name` as strings, which may be null.
+
+    Raises `UserError`, which begins with `place`, when there is no such column or it holds no text.
+    """
+    check_column(name, table.column_names, place)
+    column = table[name]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+        raise UserError(f"{place}: its column '{name}' holds {kind}, but text is needed")
+    return column.cast(pa.string())
 
 
 def _open_text(file: Path) -> TextIOWrapper:

@@ -350,11 +350,6 @@ class Warehouse:
                 "what was finished is kept: mend it and run again"
             ) from error
 
-    def embeddings_folder(self, embedder: str) -> Path:
-        """Where embeddings by an embedder of this fingerprint are kept, for all pools."""
-        name = hashlib.blake2b(embedder.encode(), digest_size=8).hexdigest()
-        return self.pool.root / WAREHOUSE_FOLDER / ".embeddings" / name
-
     def staging_folder(self, partition: Partition) -> Path:
         """Where the chunks of a partition are collected."""
         return self.folder / ".staging" / partition.asset / self._partition_path(partition)

@@ -22,6 +22,11 @@ CHUNK = 512
 """Texts that are embedded between two writes to disk."""
 
 
+def cache_folder(warehouse: Path, embedder: str) -> Path:
+    """Where the warehouse keeps what an embedder of this fingerprint embedded."""
+    return warehouse / ".embeddings" / hashlib.blake2b(embedder.encode(), digest_size=8).hexdigest()
+
+
 def embed_once(
     texts: Sequence[str],
     folder: Path,

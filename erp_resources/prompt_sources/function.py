@@ -7,8 +7,9 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import PositiveInt
 
-from erp_resources.prompt_sources.interface import PROMPTS, PromptSource, text_column
+from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.settings import Settings, UserError, function_fingerprint, load_function
+from erp_resources.tables import text_column
 
 
 class FunctionPrompts(Settings):

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 
 from erp_resources.prompt_sources.hub_dataset import HubDataset
-from erp_resources.prompt_sources.interface import PROMPTS, PromptSource, text_column
+from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import draw, prompt_keys
 from erp_resources.settings import UserError
-from erp_resources.tables import check_column
+from erp_resources.tables import check_column, text_column
 
 NAME = "mlabonne/open-perfectblend"
 _PLACE = f"dataset '{NAME}'"
