@@ -1,0 +1,71 @@
+"""The `erp` command.
+
+What belongs here: a module per command, which takes its arguments, calls what does the work, and prints tables for
+people or JSON for machines. What to keep out: everything that is useful without a terminal.
+
+Exit status: 0 done, 1 a run failed, 2 a mistake of the user (one or two lines on stderr, no traceback),
+130 interrupted. Whatever takes long to import is imported by the function that needs it: `erp --help` is fast.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+import typer
+
+from erp_assets.cli import check, gc, import_, new, pools, reevaluate, report, route, run, sql, status, ui
+from erp_assets.cli.terminal import fail
+from erp_resources.settings import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Expected reward prediction and routing for pools of LLMs.",
+)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "report": report.report,
+    "check": check.check,
+    "status": status.status,
+    "route": route.route,
+    "sql": sql.sql,
+    "pools": pools.pools,
+    "new": new.new,
+    "import": import_.import_,
+    "gc": gc.gc,
+    "reevaluate": reevaluate.reevaluate,
+    "ui": ui.ui,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+
+_INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command; turn a user's mistake into words."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # an error of the command line itself
+            fail(f"{error.format_message()} (erp --help)", error.exit_code)
+        raise
+    if code == _INTERRUPTED:
+        fail("interrupted; what was finished is kept, and the same command goes on from there", _INTERRUPTED)
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+# Commands of packages that this one does not import, such as the playground's.
+for _point in entry_points(group="erp.commands"):
+    app.add_typer(_point.load(), name=_point.name)

@@ -1,0 +1,76 @@
+"""Progress on the terminal: a bar for the run or stage at work, and a line for what is done."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from erp_assets.cli.terminal import err
+
+if TYPE_CHECKING:
+    from erp_assets.runs import Outcome, Run
+
+
+@contextmanager
+def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome], None]]]":
+    """One bar at a time, of the run or of the stage that it is in; what is done leaves a line."""
+    from erp_assets.progress import Advance, bars
+
+    progress = Progress(
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[done]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=err,
+        transient=True,
+    )
+
+    shown: list[Any] = []
+
+    def start(description: str, total: int, unit: str) -> Advance:
+        while shown:
+            progress.remove_task(shown.pop())
+        shown.append(progress.add_task(description, total=total, done=f"0/{total}", left=""))
+        task = shown[0]
+        began = time.monotonic()
+        done = 0
+
+        def advance(finished: int) -> None:
+            nonlocal done
+            done += finished
+            rate = done / max(time.monotonic() - began, 1e-3)
+            left = f"{(total - done) / rate:.0f} s left" if done else ""
+            progress.update(task, advance=finished, done=f"{done}/{total} {unit}, {rate:,.0f}/s", left=left)
+
+        return advance
+
+    def on_start(run: "Run") -> None:
+        shown.append(progress.add_task(title_of(run), total=None, done="", left=""))
+
+    def on_end(outcome: "Outcome") -> None:
+        while shown:
+            progress.remove_task(shown.pop())
+        mark, color = ("x", "red") if outcome.error else ("+", "green")
+        err.print(f"[{color}]{mark}[/] {title_of(outcome.run)} [dim]{outcome.seconds:.1f} s[/]")
+        if outcome.error:
+            err.print(f"  {outcome.error}", markup=False, soft_wrap=True)
+
+    with bars(start), progress:
+        yield on_start, on_end
+
+
+def title_of(run: "Run") -> str:
+    """The assets of a run and what of them: one partition by name, several by what they share and their number."""
+    names = [key.split("|") for key in run.keys if key]
+    shared = [values[0] for values in zip(*names, strict=True) if len(set(values)) == 1]
+    shown = [("checks of " if run.checks_only else "") + ", ".join(run.assets), *shared]
+    return " ".join(shown) + (f" ({len(names)} partitions)" if len(names) > 1 else "")
+
+
+def say_who_has_the_gpu(runs: str) -> None:
+    """Say what is being waited for."""
+    err.print(f"waiting for the GPU, which is held by run {runs} (erp ui shows it)", soft_wrap=True)

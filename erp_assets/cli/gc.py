@@ -1,0 +1,58 @@
+"""`erp gc`: what no pool file names any more."""
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import rich.box
+import rich.markup
+import typer
+from rich.table import Table
+
+from erp_assets.cli.context import JsonOption, PoolOption
+from erp_assets.cli.terminal import err, out, print_json
+
+
+def gc(
+    pool: PoolOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the data of LLMs, reward models and pools that no pool file names."""
+    from erp_resources.pool import find_root, load_pool, pool_names
+
+    root = find_root()
+    from erp_assets.gc import delete, orphaned_pools, orphans
+    from erp_assets.lock import only_one
+    from erp_resources.warehouse import Warehouse
+
+    chosen = [load_pool(name, root) for name in ([pool] if pool else pool_names(root))]
+    found = [orphan for one in chosen for orphan in orphans(one)] + ([] if pool else orphaned_pools(root))
+    size = sum(orphan.bytes for orphan in found)
+    if not as_json:
+        table = Table("pool", "what", "MiB", box=rich.box.SIMPLE)
+        table.columns[-1].justify = "right"
+        for orphan in found:
+            table.add_row(orphan.pool, rich.markup.escape(orphan.what), f"{orphan.bytes / 2**20:.2f}")
+        if not found:
+            out.print("Nothing: every stored partition is of a name that its pool file has.")
+            return
+        out.print(table)
+        yes = yes or (sys.stdin.isatty() and typer.confirm(f"Delete these {size / 2**20:.2f} MiB for good?"))
+    if yes:
+
+        def waiting(who: str) -> None:
+            err.print(f"the pool is being run by {who}; waiting for it to end", markup=False)
+
+        for one in chosen:
+            with only_one(one, waiting):
+                for orphan in [orphan for orphan in found if orphan.pool == one.name]:
+                    delete(orphan, root)
+                Warehouse(one).refresh_views()
+        for orphan in [orphan for orphan in found if orphan.pool not in [one.name for one in chosen]]:
+            delete(orphan, root)
+    if as_json:
+        listed = [{**dataclasses.asdict(orphan), "path": str(orphan.path)} for orphan in found]
+        print_json({"orphans": listed, "bytes": size, "deleted": yes})
+    else:
+        out.print(f"Deleted {size / 2**20:.2f} MiB." if yes else "Nothing was deleted; --yes deletes without asking.")

@@ -1,0 +1,73 @@
+"""`erp report`: the findings in sentences, and the page."""
+
+import math
+import sys
+from typing import Any
+
+import typer
+
+from erp_assets.cli.bars import progress_bars
+from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
+from erp_assets.cli.routing_table import report_file
+from erp_assets.cli.terminal import err, out, print_json
+from erp_resources.settings import UserError
+
+
+def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
+    """Write the report, open it, and say what was found."""
+    chosen = pool_of(pool)
+    from erp_assets.findings import Findings
+    from erp_assets.lock import only_one
+    from erp_assets.report import TABLES
+    from erp_assets.runs import pool_states, run_pool
+    from erp_resources.lineage import Partition
+    from erp_resources.warehouse import Warehouse
+
+    def waiting(who: str) -> None:
+        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+
+    with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
+        outcomes = run_pool(chosen, instance, select=["report"], on_start=on_start, on_end=on_end)
+        found = pool_states(chosen, instance)
+    path = report_file(chosen)
+    behind = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
+    way_out = f"not up to date: {', '.join(behind)}; make it with: erp run --pool {chosen.name}"
+    if not path.exists():
+        raise UserError(f"there is no report of pool '{chosen.name}' yet; {way_out}")
+    if behind:
+        err.print(f"The report of pool '{chosen.name}' is not the latest: {way_out}", markup=False, soft_wrap=True)
+    warehouse = Warehouse(chosen)
+    tables = {
+        name: {table: warehouse.read(Partition(table, name)).to_pandas() for table in TABLES}
+        for name in chosen.reward_models
+        if all(warehouse.stamp(Partition(table, name)) for table in TABLES)
+    }
+    said = {name: Findings(of["comparisons"]).sentences() for name, of in tables.items()}
+    if as_json:
+        numbers = {
+            name: {"findings": said[name]}
+            | {table: _records(frame) for table, frame in of.items() if table != "frontiers"}
+            for name, of in tables.items()
+        }
+        print_json({"pool": chosen.name, "report": str(path), "not_materialized": behind, "reward_models": numbers})
+    else:
+        for name, sentences in said.items():
+            out.print(f"[bold]{name}[/]")
+            for sentence in sentences:
+                out.print(f"  {sentence}", markup=False)
+        out.print(f"Report: {path.relative_to(chosen.root)}", markup=False)
+        if sys.stdout.isatty():
+            typer.launch(path.as_uri())
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a table for JSON, which has no undefined (null here) and no infinite number ("never")."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None if math.isnan(value) else "never"
+        return value
+
+    return [{name: plain(value) for name, value in row.items()} for row in frame.astype(object).to_dict("records")]

@@ -1,0 +1,109 @@
+"""`erp run`: what is made is printed as it is made, and what it shows at the end."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu
+from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
+from erp_assets.cli.routing_table import print_findings
+from erp_assets.cli.terminal import err, out, print_json
+
+if TYPE_CHECKING:
+    from erp_assets.runs import Outcome
+    from erp_resources.pool import Pool
+
+
+def run(
+    pool: PoolOption = None,
+    llm: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this LLM's partitions.")] = None,
+    reward_model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this reward model's.")] = None,
+    select: Annotated[list[str] | None, typer.Option(metavar="ASSET", help="Only this asset.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Materialise everything that is missing or stale."""
+    chosen = pool_of(pool)
+    from erp_assets.lock import only_one
+    from erp_assets.runs import failed_checks, pool_states, run_pool
+
+    def waiting(who: str) -> None:
+        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+
+    began = time.monotonic()
+    with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
+        outcomes = run_pool(
+            chosen,
+            instance,
+            llms=llm or (),
+            reward_models=reward_model or (),
+            select=select or (),
+            on_start=on_start,
+            on_end=on_end,
+            on_work=lambda to_sample: _announce(chosen, to_sample),
+            on_wait=say_who_has_the_gpu,
+        )
+        found = pool_states(chosen, instance)
+        wrong = failed_checks(chosen, instance)
+    left = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json(
+            {
+                "pool": chosen.name,
+                "seconds": round(seconds, 2),
+                "runs": [
+                    {
+                        "assets": outcome.run.assets,
+                        "checks_only": outcome.run.checks_only,
+                        "partitions": [key for key in outcome.run.keys if key],
+                        "seconds": round(outcome.seconds, 2),
+                        "error": outcome.error,
+                    }
+                    for outcome in outcomes
+                ],
+                "not_materialized": left,
+                "checks_not_passed": len(wrong),
+            }
+        )
+    else:
+        _summary(chosen, outcomes, left, len(wrong), seconds)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _announce(pool: "Pool", to_sample: dict[str, int]) -> None:
+    """How much is going to be sampled, before it is."""
+    prompts = sum(to_sample.values())
+    if prompts:
+        most = max(to_sample.values())
+        asked = f"{most:,} prompts" if most == min(to_sample.values()) else f"up to {most:,} prompts"
+        llms = f"{len(to_sample)} LLM{'s' * (len(to_sample) != 1)}"
+        said = f"to sample: {prompts * pool.sampling.n:,} responses ({llms}, {asked}, {pool.sampling.n} each)"
+        err.print(f"  {said}", style="dim", soft_wrap=True)
+
+
+def _summary(pool: "Pool", outcomes: "list[Outcome]", left: list[str], wrong: int, seconds: float) -> None:
+    failed = [outcome for outcome in outcomes if outcome.error]
+    made = sum(len(o.run.assets) * len(o.run.keys) for o in outcomes if not o.error and not o.run.checks_only)
+    if not outcomes and not left:
+        out.print(f"Pool [bold]{pool.name}[/]: nothing to do, everything is up to date ({seconds:.1f} s).")
+    elif failed:
+        out.print(f"Pool [bold]{pool.name}[/]: {len(failed)} of {len(outcomes)} runs failed, {made} partitions made.")
+    else:
+        out.print(f"Pool [bold]{pool.name}[/]: {made} partition{'s' * (made != 1)} made in {seconds:.0f} s.")
+    if wrong:
+        out.print(f"{wrong} check{'s' * (wrong != 1)} not passed: `erp status --pool {pool.name}` says what is wrong.")
+    if left:
+        out.print(f"Not up to date: {', '.join(left)}. `erp status --pool {pool.name}` says which partitions.")
+        return
+    print_findings(pool)
+    out.print(
+        f'\nNext:  erp route --pool {pool.name} "What is 7 plus 5?"   the choice for a prompt\n'
+        f"       erp report --pool {pool.name}                      what was found, and the page\n"
+        f"       erp status --pool {pool.name}                      what is there\n"
+        f'       erp sql --pool {pool.name} "SELECT ..."            the tables\n'
+        "       erp ui                                          the Dagster UI",
+        markup=False,
+    )
