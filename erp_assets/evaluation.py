@@ -4,6 +4,8 @@ What belongs here: the predictability, pairwise_wins, win_rates and proposition_
 the numbers themselves (`erp.metrics`, `erp.pairwise`), and what routing earns (`frontiers`).
 """
 
+from typing import TypeAlias
+
 import dagster as dg
 import numpy as np
 import pandas as pd
@@ -15,21 +17,21 @@ from erp import figures, pairwise
 from erp.bootstrap import interval, resamples
 from erp_assets.matrices import Floats, embedding_matrix, is_split, matrix, rewarded
 from erp_assets.metadata import picture, table
+from erp_assets.prompts import ALL_CATEGORIES, OUT_OF_DISTRIBUTION
 from erp_assets.stage import Step, stage
 from erp_resources.pool import Pool
 from erp_resources.warehouse import SCHEMAS, Partitions
 
-ALL_CATEGORIES = "all"
-OUT_OF_DISTRIBUTION = "out of distribution"
-"""What prompts of the split ood are called among the categories: they are not among all."""
+Categories: TypeAlias = list[tuple[str, np.ndarray]]
+"""The name of every category, and which prompts count for it: booleans (n,)."""
 
 
 def predictability_rows(
-    actual: Floats, predicted: Floats, variances: Floats, counts: Floats, categories: pd.Series, llms: list[str]
+    actual: Floats, predicted: Floats, variances: Floats, counts: Floats, categories: Categories, llms: list[str]
 ) -> pd.DataFrame:
-    """R2, its interval and its noise ceiling for every LLM, on all test prompts and within each (Tables 1 and 2)."""
+    """R2, its interval and its noise ceiling for every LLM, on the prompts of every category (Tables 1 and 2)."""
     rows = []
-    for category, chosen in by_category(categories):
+    for category, chosen in categories:
         r2 = erp.r2(actual[chosen], predicted[chosen])
         blocks = [erp.r2(actual[chosen], predicted[chosen], weights) for weights in resamples(int(chosen.sum()))]
         low, high = interval(np.concatenate(blocks))
@@ -40,10 +42,10 @@ def predictability_rows(
     return pd.DataFrame(rows, columns=SCHEMAS["predictability"].names)
 
 
-def win_rate_rows(actual: Floats, predicted: Floats, categories: pd.Series, llms: list[str]) -> pd.DataFrame:
-    """How often each LLM has the largest ER, empirically and by prediction, in all and by category (Figure 4)."""
+def win_rate_rows(actual: Floats, predicted: Floats, categories: Categories, llms: list[str]) -> pd.DataFrame:
+    """How often each LLM has the largest ER, empirically and by prediction, in every category (Figure 4)."""
     rows = []
-    for category, chosen in by_category(categories):
+    for category, chosen in categories:
         empirical, expected = (pairwise.win_rates(values[chosen]) for values in (actual, predicted))
         blocks = [pairwise.win_rates(actual[chosen], weights) for weights in resamples(int(chosen.sum()))]
         low, high = interval(np.concatenate(blocks))
@@ -52,10 +54,11 @@ def win_rate_rows(actual: Floats, predicted: Floats, categories: pd.Series, llms
     return pd.DataFrame(rows, columns=SCHEMAS["win_rates"].names)
 
 
-def by_category(categories: pd.Series) -> list[tuple[str, np.ndarray]]:
-    """Which prompts count for all categories together, and for each."""
+def by_category(categories: pd.Series) -> Categories:
+    """Which prompts count for all categories together, and for each of them where there is more than one."""
     every = [(ALL_CATEGORIES, np.ones(len(categories), dtype=bool))]
-    return every + [(name, np.asarray(categories == name)) for name in sorted(categories.unique())]
+    names = sorted(categories.unique())
+    return every + [(name, np.asarray(categories == name)) for name in names if len(names) > 1]
 
 
 def rewarded_test(
@@ -93,13 +96,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             frames = []
             for split in ("test", "ood") if is_split(every, "ood").any() else ("test",):
                 test, actual = rewarded_test(every, expected_rewards, keys, split)
-                ids, categories = test["prompt_id"], test["category"].to_pandas()
+                ids = test["prompt_id"]
                 variances, counts = (matrix(expected_rewards, keys, column, ids) for column in ("variance", "n"))
                 predicted = matrix(predicted_rewards, keys, "predicted", ids)
-                if split == "ood":
-                    categories = pd.Series([OUT_OF_DISTRIBUTION] * len(ids))
-                found = predictability_rows(actual, predicted, variances, counts, categories, llms)
-                frames.append(found[found["category"] != ALL_CATEGORIES] if split == "ood" else found)
+                apart = [(OUT_OF_DISTRIBUTION, np.ones(len(ids), dtype=bool))]
+                chosen = apart if split == "ood" else by_category(test["category"].to_pandas())
+                frames.append(predictability_rows(actual, predicted, variances, counts, chosen, llms))
             frame = pd.concat(frames, ignore_index=True)
             made[key] = pa.Table.from_pandas(frame, SCHEMAS["predictability"], preserve_index=False)
             overall = frame[frame["category"] == ALL_CATEGORIES]
@@ -161,7 +163,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             llms = step.llms(key)
             test, actual = rewarded_test(every, expected_rewards, step.llm_keys(key))
             predicted = matrix(predicted_rewards, step.llm_keys(key), "predicted", test["prompt_id"])
-            frame = win_rate_rows(actual, predicted, test["category"].to_pandas(), llms)
+            frame = win_rate_rows(actual, predicted, by_category(test["category"].to_pandas()), llms)
             made[key] = pa.Table.from_pandas(frame, SCHEMAS["win_rates"], preserve_index=False)
             step.report(
                 key,

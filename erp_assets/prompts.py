@@ -21,6 +21,15 @@ from erp_resources.pool import WAREHOUSE_FOLDER, Pool, Split
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
+ALL_CATEGORIES = "(all)"
+"""What the prompts of all categories together are called among the categories."""
+
+OUT_OF_DISTRIBUTION = "(out of distribution)"
+"""What prompts of the split ood are called among the categories: they are not among all.
+
+Both are in brackets, as no category of a pool may be.
+"""
+
 
 def identified(prompts: pa.Table) -> pa.Table:
     """Give every prompt its id, a hash of its text, and drop prompts that stood before.
@@ -33,13 +42,35 @@ def identified(prompts: pa.Table) -> pa.Table:
 
 
 def split_of(categories: pd.Series, split: Split) -> pd.Series:
-    """train or test for every prompt: each category is shuffled by the seed and cut at `test_fraction`."""
+    """train or test for every prompt: each category is shuffled by the seed and cut at `test_fraction`.
+
+    Categories too small to be cut are shuffled and cut together: a category for every prompt would otherwise leave
+    one of the splits empty.
+    """
     random = np.random.default_rng(split.seed)
     result = pd.Series("train", index=categories.index)
+    small: list[np.ndarray] = []
     for _, index in sorted(categories.groupby(categories).groups.items()):
         shuffled = random.permutation(index.to_numpy())
-        result.loc[shuffled[: round(len(shuffled) * split.test_fraction)]] = "test"
+        tested = round(len(shuffled) * split.test_fraction)
+        if 0 < tested < len(shuffled):
+            result.loc[shuffled[:tested]] = "test"
+        else:
+            small.append(shuffled)
+    if small:
+        together = random.permutation(np.concatenate(small))
+        result.loc[together[: round(len(together) * split.test_fraction)]] = "test"
     return result
+
+
+def refuse_names_of_ours(categories: pa.ChunkedArray, pool: str) -> None:
+    """Refuse categories that are called like what the evaluations add to them, which would be counted twice."""
+    taken = {ALL_CATEGORIES, OUT_OF_DISTRIBUTION} & set(pc.unique(categories).to_pylist())
+    if taken:
+        raise UserError(
+            f"pool '{pool}': a category of prompts is called {min(taken)!r}, which the evaluations use for prompts of "
+            "several categories; give it another name in the data"
+        )
 
 
 def given_split(given: pd.Series, drawn: pd.Series) -> tuple[pd.Series, bool]:
@@ -248,6 +279,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         source = step.pool.prompts.load(step.pool.root)
         loaded = source.load()
         table = identified(loaded)
+        refuse_names_of_ours(table["category"], step.pool.name)
         splits = split_of(table["category"].to_pandas(), step.pool.split)
         if "split" in table.column_names:
             splits, is_own = given_split(table["split"].to_pandas(), splits)

@@ -149,7 +149,7 @@ STAGES: dict[str, Stage] = {
     "predictability": Stage(
         (REWARD_MODEL,),
         {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
-        version=2,
+        version=3,
     ),
     "pairwise_wins": Stage(
         (REWARD_MODEL,),
@@ -163,6 +163,7 @@ STAGES: dict[str, Stage] = {
     "win_rates": Stage(
         (REWARD_MODEL,),
         {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
+        version=2,
     ),
     "proposition_1": Stage((REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}),
     "frontiers": Stage((REWARD_MODEL,), _DECISIONS),

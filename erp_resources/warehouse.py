@@ -143,7 +143,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "predictability": pa.schema(
         [
             _column("llm", pa.string(), "LLM"),
-            _column("category", pa.string(), "category of prompts, or all"),
+            _column("category", pa.string(), "category of prompts; (all), (out of distribution)"),
             _column("r2", pa.float64(), "R2 on the test split; null when undefined", nullable=True),
             *_interval("r2"),
             _column("noise_ceiling", pa.float64(), "largest R2 that any predictor could reach", nullable=True),
@@ -170,7 +170,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "win_rates": pa.schema(
         [
-            _column("category", pa.string(), "category of prompts, or all"),
+            _column("category", pa.string(), "category of prompts, or (all)"),
             _column("llm", pa.string(), "LLM"),
             _column("empirical", pa.float64(), "share of prompts on which its ER is the largest, ties shared"),
             *_interval("empirical"),

@@ -16,6 +16,7 @@ def print_findings(pool: "Pool") -> None:
     """What routing earns, for every reward model whose evaluation is there."""
     from erp import describe
     from erp_assets.findings import Findings
+    from erp_assets.prompts import ALL_CATEGORIES
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
@@ -30,7 +31,7 @@ def print_findings(pool: "Pool") -> None:
         ends = frontier[frontier["exchange_rate"] == 0]
         found = Findings(warehouse.read(Partition("comparisons", name)).to_pandas())
         scores = warehouse.read(Partition("predictability", name)).to_pandas()
-        mean_r2 = scores.loc[scores["category"] == "all", "r2"].mean()
+        mean_r2 = scores.loc[scores["category"] == ALL_CATEGORIES, "r2"].mean()
         labels = {"ERP": "by predicted reward", found.best: found.best, "random": "random", "oracle": "oracle"}
         for i, (policy, label) in enumerate(labels.items()):
             kind, _, llm = policy.partition(" ")

@@ -111,7 +111,7 @@ def test_r2_and_its_ceiling_and_interval_stand_for_every_llm_and_category(read, 
     of, table = world(reward), read("predictability", reward)
     assert list(dict.fromkeys(table["category"])) == ["all", "sums", "words"]
     for (category, llm), row in table.set_index(["category", "llm"]).iterrows():
-        chosen = ~of["train"] & ((of["category"] == category) | (category == "all"))
+        chosen = ~of["train"] & ((of["category"] == category) | (category == "(all)"))
         i = LLMS.index(llm)
         expected = erp.r2(of["actual"][chosen, i], of["predicted"][chosen, i])
         np.testing.assert_allclose(row["r2"], expected, rtol=1e-9)
@@ -141,7 +141,7 @@ def test_win_rates_are_shares_of_the_test_prompts(read, world) -> None:
     for reward in REWARDS:
         of, table = world(reward), read("win_rates", reward)
         assert table.groupby("category")[["empirical", "predicted"]].sum().to_numpy() == pytest.approx(1.0)
-        overall = table[table["category"] == "all"].set_index("llm")
+        overall = table[table["category"] == "(all)"].set_index("llm")
         assert overall.loc[LLMS, "empirical"].to_numpy() == pytest.approx(
             pairwise.win_rates(of["actual"][~of["train"]])
         )

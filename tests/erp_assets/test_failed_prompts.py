@@ -63,7 +63,7 @@ def test_a_prompt_that_fails_is_recorded_and_everything_is_made_from_the_others(
     failed_tests = (split[failed["prompt_id"]] == "test").sum()
     assert table(pool, "probes", "small|vowels")["n_train"][0] == 12 - (2 - failed_tests)
     scores = table(pool, "predictability", "vowels")
-    assert (scores.loc[scores["category"] == "all", "n"] == 12 - failed_tests).all()
+    assert (scores.loc[scores["category"] == "(all)", "n"] == 12 - failed_tests).all()
     assert len(table(pool, "predicted_rewards", "small|vowels")) == 24
 
 

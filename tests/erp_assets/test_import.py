@@ -113,7 +113,7 @@ def test_missing_cells_train_what_there_is_and_are_not_evaluated(project: Path, 
     assert frame(warehouse, "probes", f"{LLMS[1]}|reward")["n_train"][0] == 40 - of_train
     assert frame(warehouse, "probes", f"{LLMS[0]}|reward")["n_train"][0] == 40
     evaluated = 40 - int((lacking["split"] == "test").sum())
-    assert (frame(warehouse, "predictability", "reward").query("category == 'all'")["n"] == evaluated).all()
+    assert (frame(warehouse, "predictability", "reward").query("category == '(all)'")["n"] == evaluated).all()
     page = (warehouse.place(Partition("report", "")) / "report.html").read_text()
     assert f"{evaluated} of 40 test prompts" in page
 
@@ -193,7 +193,7 @@ def test_ood_prompts_are_neither_trained_nor_tested_on(project: Path, instance: 
     warehouse = made(load_pool("logs", project), instance)
     assert frame(warehouse, "probes", f"{LLMS[0]}|reward")["n_train"][0] == 40
     table = frame(warehouse, "predictability", "reward")
-    assert (table.query("category == 'all'")["n"] == 30).all()
+    assert (table.query("category == '(all)'")["n"] == 30).all()
     assert (table.query("category == 'out of distribution'")["n"] == 10).all()
 
 
