@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from erp_assets.cli.terminal import err
+from erp_assets.cli.terminal import err, printable, say
 
 if TYPE_CHECKING:
     from erp_assets.runs import Outcome, Run
@@ -20,11 +20,11 @@ def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome]
 
     progress = Progress(
         SpinnerColumn(finished_text=" "),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[done]}"),
+        TextColumn("{task.fields[done]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[left]}", markup=False),
         console=err,
         transient=True,
     )
@@ -34,7 +34,7 @@ def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome]
     def start(description: str, total: int, unit: str) -> Advance:
         while shown:
             progress.remove_task(shown.pop())
-        shown.append(progress.add_task(description, total=total, done=f"0/{total}", left=""))
+        shown.append(progress.add_task(printable(description), total=total, done=f"0/{total}", left=""))
         task = shown[0]
         began = time.monotonic()
         done = 0
@@ -49,15 +49,15 @@ def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome]
         return advance
 
     def on_start(run: "Run") -> None:
-        shown.append(progress.add_task(title_of(run), total=None, done="", left=""))
+        shown.append(progress.add_task(printable(title_of(run)), total=None, done="", left=""))
 
     def on_end(outcome: "Outcome") -> None:
         while shown:
             progress.remove_task(shown.pop())
         mark, color = ("x", "red") if outcome.error else ("+", "green")
-        err.print(f"[{color}]{mark}[/] {title_of(outcome.run)} [dim]{outcome.seconds:.1f} s[/]")
+        say((mark, color), f" {title_of(outcome.run)} ", (f"{outcome.seconds:.1f} s", "dim"), to=err)
         if outcome.error:
-            err.print(f"  {outcome.error}", markup=False, soft_wrap=True)
+            say(f"  {outcome.error}", to=err)
 
     with bars(start), progress:
         yield on_start, on_end
@@ -73,4 +73,4 @@ def title_of(run: "Run") -> str:
 
 def say_who_has_the_gpu(runs: str) -> None:
     """Say what is being waited for."""
-    err.print(f"waiting for the GPU, which is held by run {runs} (erp ui shows it)", soft_wrap=True)
+    say(f"waiting for the GPU, which is held by run {runs} (erp ui shows it)", to=err)

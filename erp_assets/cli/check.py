@@ -3,12 +3,10 @@
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
-import rich.box
 import typer
-from rich.table import Table
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
-from erp_assets.cli.terminal import err, out, print_json
+from erp_assets.cli.terminal import err, literal, print_json, say, sheet, show
 
 if TYPE_CHECKING:
     from erp_assets.preflight import Work
@@ -30,13 +28,13 @@ def check(
         print_json({"pool": chosen.name, **dataclasses.asdict(found)})
     else:
         for reason, count in found.left_out.items():
-            out.print(f"prompts: {count:,} left out: {reason}", markup=False, soft_wrap=True)
+            say(f"prompts: {count:,} left out: {reason}")
         if found.work:
             _print_work(chosen, found.prompts or 0, found.work)
         for line in found.problems:
-            out.print(line, markup=False, soft_wrap=True)
+            say(line)
         if not found.problems:
-            out.print(f"Pool [bold]{chosen.name}[/] can run: erp run --pool {chosen.name}")
+            say("Pool ", (chosen.name, "bold"), f" can run: erp run --pool {chosen.name}")
     if found.problems:
         raise typer.Exit(1)
 
@@ -50,18 +48,17 @@ def _print_work(pool: "Pool", prompts: int, work: "list[Work]") -> None:
                 return f"{value / size:.3g} {unit}"
         return str(value)
 
-    table = Table(box=rich.box.SIMPLE, title=f"{prompts:,} prompts, {pool.sampling.n} samples each", pad_edge=False)
-    for heading in ("", "responses", "prompt tokens", "response tokens", "disk", "done"):
-        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    numbers = ["done", "responses", "prompt tokens", "response tokens", "disk"]
+    table = sheet("", numbers=numbers, title=f"{prompts:,} prompts, {pool.sampling.n} samples each")
     for i, one in enumerate(work):
         table.add_row(
-            one.name,
+            literal(one.name),
+            f"{one.done:.0%}",
             count(one.items),
             count(one.prompt_tokens),
             f"<= {count(one.response_tokens)}" if one.response_tokens else "0",
             f"<= {one.disk_bytes / 2**20:,.0f} MiB",
-            f"{one.done:.0%}",
             end_section=one.kind == "LLM" and i + 1 < len(work) and work[i + 1].kind != "LLM",
         )
-    out.print(table)
-    out.print("Identical responses to a prompt are scored once. ?: only its server counts them.", style="dim")
+    show(table)
+    say("Identical responses to a prompt are scored once. ?: only its server counts them.", style="dim")

@@ -4,13 +4,10 @@ import dataclasses
 import sys
 from typing import Annotated
 
-import rich.box
-import rich.markup
 import typer
-from rich.table import Table
 
 from erp_assets.cli.context import JsonOption, PoolOption
-from erp_assets.cli.terminal import err, out, print_json
+from erp_assets.cli.terminal import err, literal, print_json, say, sheet, show
 
 
 def gc(
@@ -30,19 +27,18 @@ def gc(
     found = [orphan for one in chosen for orphan in orphans(one)] + ([] if pool else orphaned_pools(root))
     size = sum(orphan.bytes for orphan in found)
     if not as_json:
-        table = Table("pool", "what", "MiB", box=rich.box.SIMPLE)
-        table.columns[-1].justify = "right"
+        table = sheet("pool", "what", numbers=["MiB"])
         for orphan in found:
-            table.add_row(orphan.pool, rich.markup.escape(orphan.what), f"{orphan.bytes / 2**20:.2f}")
+            table.add_row(literal(orphan.pool), literal(orphan.what), f"{orphan.bytes / 2**20:.2f}")
         if not found:
-            out.print("Nothing: every stored partition is of a name that its pool file has.")
+            say("Nothing: every stored partition is of a name that its pool file has.")
             return
-        out.print(table)
+        show(table)
         yes = yes or (sys.stdin.isatty() and typer.confirm(f"Delete these {size / 2**20:.2f} MiB for good?"))
     if yes:
 
         def waiting(who: str) -> None:
-            err.print(f"the pool is being run by {who}; waiting for it to end", markup=False)
+            say(f"the pool is being run by {who}; waiting for it to end", to=err)
 
         for one in chosen:
             with only_one(one, waiting):
@@ -55,4 +51,4 @@ def gc(
         listed = [{**dataclasses.asdict(orphan), "path": str(orphan.path)} for orphan in found]
         print_json({"orphans": listed, "bytes": size, "deleted": yes})
     else:
-        out.print(f"Deleted {size / 2**20:.2f} MiB." if yes else "Nothing was deleted; --yes deletes without asking.")
+        say(f"Deleted {size / 2**20:.2f} MiB." if yes else "Nothing was deleted; --yes deletes without asking.")

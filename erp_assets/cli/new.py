@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from erp_assets.cli.terminal import out
+from erp_assets.cli.terminal import say
 from erp_resources.settings import UserError
 
 
@@ -24,4 +24,4 @@ def new(name: Annotated[str, typer.Argument(help="Name of the pool: lower-case l
     template = Template((Path(__file__).parents[1] / "new_pool.yaml").read_text(encoding="utf-8"))
     path.write_text(template.substitute(name=name), encoding="utf-8")
     load_pool(name, root)
-    out.print(f"Wrote {path.relative_to(root)}. Edit it, then: erp run --pool {name}", markup=False)
+    say(f"Wrote {path.relative_to(root)}. Edit it, then: erp run --pool {name}")

@@ -3,11 +3,8 @@
 import os
 from typing import Any
 
-import rich.box
-from rich.table import Table
-
 from erp_assets.cli.context import JsonOption
-from erp_assets.cli.terminal import out, print_json
+from erp_assets.cli.terminal import literal, print_json, say, sheet, show
 from erp_resources.settings import UserError
 
 
@@ -42,11 +39,14 @@ def pools(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("pool", "LLMs", "reward models", "up to date", "stale", box=rich.box.SIMPLE)
+    table = sheet("pool", "LLMs", "reward models", numbers=["up to date", "stale"])
+    for row in rows:
+        if "error" not in row:
+            names = (literal(", ".join(row["llms"])), literal(", ".join(row["reward_models"])))
+            table.add_row(
+                literal(row["pool"]), *names, f"{row['materialized']} of {row['partitions']}", str(row["stale"])
+            )
+    show(table)
     for row in rows:
         if "error" in row:
-            table.add_row(row["pool"], f"[red]{row['error']}[/]")
-        else:
-            counts = (f"{row['materialized']} of {row['partitions']}", str(row["stale"]))
-            table.add_row(row["pool"], ", ".join(row["llms"]), ", ".join(row["reward_models"]), *counts)
-    out.print(table)
+            say((row["pool"], "bold red"), f": {row['error']}")

@@ -9,7 +9,7 @@ import typer
 from erp_assets.cli.bars import progress_bars
 from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
 from erp_assets.cli.routing_table import report_file
-from erp_assets.cli.terminal import err, out, print_json
+from erp_assets.cli.terminal import err, print_json, say
 from erp_resources.settings import UserError
 
 
@@ -24,7 +24,7 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     from erp_resources.warehouse import Warehouse
 
     def waiting(who: str) -> None:
-        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+        say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
 
     with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
         outcomes = run_pool(chosen, instance, select=["report"], on_start=on_start, on_end=on_end)
@@ -35,7 +35,7 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     if not path.exists():
         raise UserError(f"there is no report of pool '{chosen.name}' yet; {way_out}")
     if behind:
-        err.print(f"The report of pool '{chosen.name}' is not the latest: {way_out}", markup=False, soft_wrap=True)
+        say(f"The report of pool '{chosen.name}' is not the latest: {way_out}", to=err)
     warehouse = Warehouse(chosen)
     tables = {
         name: {table: warehouse.read(Partition(table, name)).to_pandas() for table in TABLES}
@@ -52,10 +52,10 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
         print_json({"pool": chosen.name, "report": str(path), "not_materialized": behind, "reward_models": numbers})
     else:
         for name, sentences in said.items():
-            out.print(f"[bold]{name}[/]")
+            say((name, "bold"))
             for sentence in sentences:
-                out.print(f"  {sentence}", markup=False)
-        out.print(f"Report: {path.relative_to(chosen.root)}", markup=False)
+                say(f"  {sentence}")
+        say(f"Report: {path.relative_to(chosen.root)}")
         if sys.stdout.isatty():
             typer.launch(path.as_uri())
     if any(outcome.error for outcome in outcomes):

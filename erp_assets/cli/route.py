@@ -1,15 +1,14 @@
 """`erp route`: the LLM to use for a prompt, and what is expected of every one."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import rich.box
 import typer
-from rich.table import Table
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
-from erp_assets.cli.terminal import out, print_json
+from erp_assets.cli.terminal import literal, print_json, say, say_data, sheet, show
 from erp_resources.settings import UserError
 
 
@@ -30,20 +29,7 @@ def route(
     """Predicted reward and cost of every LLM for a prompt, and which one to use."""
     if exchange_rate is not None and budget is not None:
         raise UserError("give --exchange-rate or --budget, not both: a budget is turned into an exchange rate")
-    given = Path(prompt)
-    many = prompt == "-" or ("\n" not in prompt and len(prompt) < 256 and given.is_file())
-    if many:
-        try:
-            text = sys.stdin.read() if prompt == "-" else given.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{prompt}: cannot be read as text: {error}") from error
-        prompts = [line for line in text.splitlines() if line.strip()]
-        if not prompts:
-            raise UserError(f"{'stdin' if prompt == '-' else prompt}: no prompt in it; write one a line")
-    elif not prompt.strip():
-        raise UserError("the prompt is empty")
-    else:
-        prompts = [prompt]
+    prompts, many = _prompts(prompt)
     chosen = pool_of(pool)
     name = reward_model or next(iter(chosen.reward_models))
     if name not in chosen.reward_models:
@@ -73,22 +59,53 @@ def route(
         )
     elif many:
         for text, choice in zip(prompts, decisions.llms, strict=True):
-            print(f"{choice}\t{text}")
+            say_data(f"{choice}\t{text}")
     else:
-        table = Table("LLM", "predicted reward", "cost", "reward - lambda x cost", box=rich.box.SIMPLE)
-        cost = answers[0]["cost"]
-        net = {llm: value - decisions.exchange_rate * cost[llm] for llm, value in answers[0]["predicted"].items()}
-        for llm, predicted in answers[0]["predicted"].items():
-            row = (llm, f"{predicted:.3f}", f"{cost[llm]:.4g}", f"{net[llm]:.3f}")
-            table.add_row(*row, style="bold green" if llm == answers[0]["llm"] else "")
-        out.print(table)
-        ahead = max(net, key=lambda llm: net[llm])
-        if router.guard is not None and net[ahead] > net[answers[0]["llm"]]:
-            out.print(
-                f"Guarded: {ahead} is predicted to earn {net[ahead] - net[answers[0]['llm']]:.3f} more, and the best "
-                f"single LLM is left for more than {router.guard.margin:.3f} only.",
-                markup=False,
-            )
-        out.print(
-            f"Use [bold green]{answers[0]['llm']}[/] (reward '{name}', exchange rate {decisions.exchange_rate:.4g})."
+        _explain(answers[0], None if router.guard is None else router.guard.margin)
+
+
+def _prompts(given: str) -> tuple[list[str], bool]:
+    """The prompts that an argument means, and whether they are of a file or stdin: a line each."""
+    if given == "-":
+        return _lines(sys.stdin.read(), "stdin"), True
+    if not given.strip():
+        raise UserError("the prompt is empty")
+    path = Path(given)
+    could_be_path = len(given) < 256 and given.isprintable()
+    try:
+        if could_be_path and path.is_file():
+            return _lines(path.read_text(encoding="utf-8-sig"), given), True
+    except (OSError, ValueError) as error:
+        raise UserError(f"{given}: cannot be read as text: {error}") from error
+    looks_like_path = "/" in given.strip("/") or re.search(r"\w\.\w{1,6}$", given) is not None
+    if could_be_path and " " not in given and (path.is_dir() or looks_like_path):
+        raise UserError(
+            f"{given} is {'a folder' if path.is_dir() else 'no file here'}; give a file with a prompt a line, or, "
+            f"if this is the prompt itself: echo '{given}' | erp route -"
         )
+    return [given], False
+
+
+def _lines(text: str, source: str) -> list[str]:
+    prompts = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    if not prompts:
+        raise UserError(f"{source}: no prompt in it; write one a line")
+    return prompts
+
+
+def _explain(answer: dict[str, Any], margin: float | None) -> None:
+    """What every LLM is predicted to earn and to cost, the choice, and where the guard made it."""
+    rate, cost, chosen = answer["exchange_rate"], answer["cost"], answer["llm"]
+    table = sheet("LLM", numbers=["predicted reward", "cost", "reward - lambda x cost"])
+    net = {llm: value - rate * cost[llm] for llm, value in answer["predicted"].items()}
+    for llm, predicted in answer["predicted"].items():
+        numbers = (f"{predicted:.3f}", f"{cost[llm]:.4g}", f"{net[llm]:.3f}")
+        table.add_row(literal(llm), *numbers, style="bold green" if llm == chosen else "")
+    show(table)
+    ahead = max(net, key=lambda llm: net[llm])
+    if margin is not None and net[ahead] > net[chosen]:
+        say(
+            f"Guarded: {ahead} is predicted to earn {net[ahead] - net[chosen]:.3f} more, and the best single LLM is "
+            f"left for more than {margin:.3f} only."
+        )
+    say("Use ", (chosen, "bold green"), f" (reward '{answer['reward_model']}', exchange rate {rate:.4g}).")

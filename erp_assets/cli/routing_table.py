@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich.box
-from rich.table import Table
+from rich.text import Text
 
-from erp_assets.cli.terminal import out
+from erp_assets.cli.terminal import literal, say, sheet, show
 
 if TYPE_CHECKING:
     from erp_resources.pool import Pool
@@ -21,9 +20,9 @@ def print_findings(pool: "Pool") -> None:
     from erp_resources.warehouse import Warehouse
 
     warehouse = Warehouse(pool)
-    table = Table(box=rich.box.SIMPLE, title="Routing on the test prompts", pad_edge=False, collapse_padding=True)
-    for heading in ("reward", "R2", "policy", "regret", "cost", "at equal cost"):
-        table.add_column(heading, justify="left" if heading in ("reward", "policy") else "right", no_wrap=True)
+    table = sheet(
+        "reward", "policy", numbers=["R2", "regret", "cost", "at equal cost"], title="Routing on the test prompts"
+    )
     for name in pool.reward_models:
         if warehouse.stamp(Partition("comparisons", name)) is None:
             continue
@@ -38,24 +37,24 @@ def print_findings(pool: "Pool") -> None:
             row = ends[(ends["policy"] == kind) & ((ends["llm"] == llm) | (llm == ""))].iloc[0]
             earned = found.own(policy, "equal_cost")
             table.add_row(
-                *((name, describe(mean_r2)) if i == 0 else ("", "")),
-                label,
+                literal(name if i == 0 else ""),
+                literal(label),
+                describe(mean_r2) if i == 0 else "",
                 f"{row['regret']:.3f}",
                 f"{row['cost']:.3g}",
-                f"{earned.value:.2f} [dim]\\[{earned.low:.2f}, {earned.high:.2f}][/]",
+                Text.assemble(f"{earned.value:.2f} ", (f"[{earned.low:.2f}, {earned.high:.2f}]", "dim")),
                 end_section=i == len(labels) - 1,
             )
     if table.row_count:
-        out.print(table)
-        out.print(
+        show(table)
+        say(
             "R2: mean over LLMs. Regret and cost: at exchange rate 0.\n"
             "At equal cost: mean reward over all budgets, with its 95 % interval.\n",
             style="dim",
-            soft_wrap=True,
         )
     report = report_file(pool)
     if report.exists():
-        out.print(f"Report: {report.relative_to(pool.root)}")
+        say(f"Report: {report.relative_to(pool.root)}")
 
 
 def report_file(pool: "Pool") -> Path:

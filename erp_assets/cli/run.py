@@ -8,7 +8,7 @@ import typer
 from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu
 from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
 from erp_assets.cli.routing_table import print_findings
-from erp_assets.cli.terminal import err, out, print_json
+from erp_assets.cli.terminal import err, print_json, say
 
 if TYPE_CHECKING:
     from erp_assets.runs import Outcome
@@ -28,7 +28,7 @@ def run(
     from erp_assets.runs import failed_checks, pool_states, run_pool
 
     def waiting(who: str) -> None:
-        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+        say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
 
     began = time.monotonic()
     with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
@@ -81,29 +81,32 @@ def _announce(pool: "Pool", to_sample: dict[str, int]) -> None:
         asked = f"{most:,} prompts" if most == min(to_sample.values()) else f"up to {most:,} prompts"
         llms = f"{len(to_sample)} LLM{'s' * (len(to_sample) != 1)}"
         said = f"to sample: {prompts * pool.sampling.n:,} responses ({llms}, {asked}, {pool.sampling.n} each)"
-        err.print(f"  {said}", style="dim", soft_wrap=True)
+        say(f"  {said}", style="dim", to=err)
 
 
 def _summary(pool: "Pool", outcomes: "list[Outcome]", left: list[str], wrong: int, seconds: float) -> None:
     failed = [outcome for outcome in outcomes if outcome.error]
     made = sum(len(o.run.assets) * len(o.run.keys) for o in outcomes if not o.error and not o.run.checks_only)
     if not outcomes and not left:
-        out.print(f"Pool [bold]{pool.name}[/]: nothing to do, everything is up to date ({seconds:.1f} s).")
+        say("Pool ", (pool.name, "bold"), f": nothing to do, everything is up to date ({seconds:.1f} s).")
     elif failed:
-        out.print(f"Pool [bold]{pool.name}[/]: {len(failed)} of {len(outcomes)} runs failed, {made} partitions made.")
+        say("Pool ", (pool.name, "bold"), f": {len(failed)} of {len(outcomes)} runs failed, {made} partitions made.")
     else:
-        out.print(f"Pool [bold]{pool.name}[/]: {made} partition{'s' * (made != 1)} made in {seconds:.0f} s.")
+        say("Pool ", (pool.name, "bold"), f": {made} partition{'s' * (made != 1)} made in {seconds:.0f} s.")
     if wrong:
-        out.print(f"{wrong} check{'s' * (wrong != 1)} not passed: `erp status --pool {pool.name}` says what is wrong.")
+        say(f"{wrong} check{'s' * (wrong != 1)} not passed: `erp status --pool {pool.name}` says what is wrong.")
     if left:
-        out.print(f"Not up to date: {', '.join(left)}. `erp status --pool {pool.name}` says which partitions.")
+        say(f"Not up to date: {', '.join(left)}. `erp status --pool {pool.name}` says which partitions.")
         return
     print_findings(pool)
-    out.print(
-        f'\nNext:  erp route --pool {pool.name} "What is 7 plus 5?"   the choice for a prompt\n'
-        f"       erp report --pool {pool.name}                      what was found, and the page\n"
-        f"       erp status --pool {pool.name}                      what is there\n"
-        f'       erp sql --pool {pool.name} "SELECT ..."            the tables\n'
-        "       erp ui                                          the Dagster UI",
-        markup=False,
-    )
+    name = pool.name
+    nexts = {
+        f'erp route --pool {name} "What is 7 plus 5?"': "the choice for a prompt",
+        f"erp report --pool {name}": "what was found, and the page",
+        f"erp status --pool {name}": "what is there",
+        f'erp sql --pool {name} "SELECT ..."': "the tables",
+        "erp ui": "the Dagster UI",
+    }
+    for i, (command, about) in enumerate(nexts.items()):
+        lead = "\nNext:  " if i == 0 else "       "
+        say(f"{lead}{command:{max(map(len, nexts))}}   {about}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
-from erp_assets.cli.terminal import literal, out, say, sheet, to_json
+from erp_assets.cli.terminal import literal, say, sheet, show, to_json
 from erp_resources.settings import UserError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _show(names: list[str], batches: "Iterator[pa.RecordBatch]") -> None:
         count += batch.num_rows
         for column, kind in zip(table.columns, batch.schema.types, strict=True):
             column.justify = "right" if _is_number(kind) else "left"
-    out.print(table)
+    show(table)
     notes = [f"The first {_ROWS_SHOWN} of {count:,} rows."] if count > _ROWS_SHOWN else []
     notes += [] if is_short else [f"Cells of more than {_LETTERS_SHOWN} letters are cut."]
     if notes:

@@ -3,8 +3,9 @@
 What belongs here: printing. What to keep out: what is printed.
 
 Prompts, responses, names, errors of servers and paths are written by others. They go through `literal` (a cell of a
-table) or `say` (a line), which show them as they are: nothing in them is markup or an emoji's name, and nothing that a
-terminal would obey reaches it. On a terminal tables fit its width; in a pipe nothing is wrapped or cut.
+table) or `say` (a line), never through a console's own `print`, and are shown as they are: nothing in them is markup or
+an emoji's name, and nothing that a terminal would obey reaches it. On a terminal tables fit its width; in a pipe
+nothing is wrapped or cut.
 """
 
 import json
@@ -49,9 +50,23 @@ def literal(value: object, style: str = "") -> Text:
     return Text(printable(value).replace("\n", "\\n").replace("\t", "\\t"), style=style)
 
 
-def say(text: object, style: str = "", to: Console = out) -> None:
-    """Print a line that may hold what others wrote."""
-    to.print(Text(printable(text), style=style), soft_wrap=True)
+def say(*parts: str | tuple[str, str], style: str = "", to: Console | None = None) -> None:
+    """Print a line of texts that others may have written, each plain or with a style of its own: (text, style)."""
+    line = Text(style=style)
+    for part in parts:
+        text, own = (part, "") if isinstance(part, str) else part
+        line.append(printable(text), style=own)
+    (to or out).print(line, soft_wrap=True)
+
+
+def show(table: Table) -> None:
+    """Print a table."""
+    out.print(table)
+
+
+def say_data(line: str) -> None:
+    """Print a line of data: to a terminal what it cannot obey, into a pipe as it is."""
+    print(printable(line) if sys.stdout.isatty() else line)
 
 
 def sheet(*texts: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:

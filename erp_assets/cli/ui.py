@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from erp_assets.cli.terminal import out
+from erp_assets.cli.terminal import say
 
 
 def ui(
@@ -19,4 +19,4 @@ def ui(
     os.environ.setdefault("DAGSTER_HOME", str(root))
     from erp_assets.ui import serve
 
-    raise typer.Exit(serve(root, port, lambda text: out.print(text, markup=False, soft_wrap=True)))
+    raise typer.Exit(serve(root, port, say))
