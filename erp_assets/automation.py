@@ -46,7 +46,7 @@ Key = TypeVar("Key", dg.AssetKey, dg.AssetCheckKey)
 Kind = Literal["due", "failed", "fresh", "unchecked", "evaluated"]
 
 _STATES = {
-    "due": ("missing", "stale"),
+    "due": ("missing", "stale", "waiting"),
     "failed": ("failed",),
     "fresh": ("materialized",),
     "unchecked": ("unchecked",),

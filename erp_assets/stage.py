@@ -27,6 +27,7 @@ from erp_assets.partitions import partition_mapping, partitions_def
 from erp_assets.progress import Advance, progress
 from erp_resources.io_manager import Made
 from erp_resources.lineage import (
+    EVALUATIONS,
     GATHERING,
     LOADS_MODELS,
     REEVALUATIONS,
@@ -40,6 +41,7 @@ from erp_resources.lineage import (
     names_in,
     settings_hash,
     states,
+    waits_for,
 )
 from erp_resources.pool import Pool
 from erp_resources.settings import UserError
@@ -96,6 +98,7 @@ class Step:
         self._context = context
         self._reported: dict[str, dict[str, Any]] = defaultdict(dict)
         self._inputs: dict[str, Inputs] = {}
+        self._found: Mapping[Partition, str] = defaultdict(lambda: "materialized")
         self._contents = {
             partition: content for read in inputs.values() for partition, content in read.contents.items()
         }
@@ -107,19 +110,24 @@ class Step:
     def inputs(self, key: str) -> Inputs:
         """What a partition of this asset is made from: the LLMs that are complete.
 
-        Raises `UserError` when there is none yet.
+        Raises `UserError` when there is none yet, or when an evaluation that it reads is of other LLMs, or of what they
+        were before.
         """
         if not self._inputs:
-            found: Mapping[Partition, str] = defaultdict(lambda: "materialized")
             if self.asset in GATHERING:
                 # Whatever is not there now counts as failed: who asks for an evaluation gets one of what there is.
-                found = states(self.pool, Warehouse(self.pool).stamp, failed=_Everything())
-            self._inputs = {its: inputs_of(self.pool, self.partition(its), found) for its in self._every}
+                self._found = states(self.pool, Warehouse(self.pool).stamp, failed=_Everything())
+            self._inputs = {its: inputs_of(self.pool, self.partition(its), self._found) for its in self._every}
         inputs = self._inputs[key]
         if not any(inputs.complete.values()):
             raise UserError(
                 f"{self.asset}[{key}]: no LLM of pool '{self.pool.name}' has all its rewards and predictions yet; "
                 f"make them with: erp run --pool {self.pool.name}"
+            )
+        if behind := [up for up in inputs.used if up.asset in EVALUATIONS and self._found[up] != "materialized"]:
+            raise UserError(
+                f"{self.asset}[{key}]: {behind[0].asset}[{behind[0].key}] was made of other LLMs than are complete "
+                f"now, or of what they were before; make it first, with: erp run --pool {self.pool.name}"
             )
         return inputs
 
@@ -273,6 +281,13 @@ def stage(
                 )
                 for upstream in STAGES[name].upstream
             },
+            deps=[
+                dg.AssetDep(
+                    dg.AssetKey([pool.name, before]),
+                    partition_mapping=partition_mapping(STAGES[before].dimensions, dimensions),
+                )
+                for before in waits_for(name)
+            ],
             metadata=_schema_metadata(name),
             owners=pool.owners,
             automation_condition=condition_of(pool, name),

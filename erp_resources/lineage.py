@@ -4,7 +4,8 @@ What belongs here: the one table of stages, and the fingerprints and states that
 to keep out: how a stage is computed or scheduled (`erp_assets`), and how it is stored (`warehouse`).
 
 The evaluations and the report look at all LLMs at once. They *gather*: an LLM of which something failed is left
-out of them and holds nobody up, while one that is only not made yet is waited for.
+out of them and holds nobody up, while one that is only not made yet is waited for. All of them gather the same LLMs,
+so that their numbers can stand side by side.
 
 A partition's *content* is a hash of every column; its *fingerprint* is a hash of what it was made from:
 its settings in the pool file and the contents of the upstream columns that it reads. A partition is
@@ -232,11 +233,25 @@ GATHERING = ("penalties", *EVALUATIONS, "report", *REEVALUATIONS)
 CHAIN = tuple(asset for asset, stage in STAGES.items() if LLM in stage.dimensions)
 """What is there of an LLM, by one reward model, when it is evaluated."""
 
+_LAST_OF_CHAIN = tuple(asset for asset in CHAIN if not any(asset in STAGES[later].upstream for later in CHAIN))
+"""Where these are there, all of the chain is."""
+
 _REWARDED = ("generations", "rewards", "expected_rewards")
 """What is there of an LLM when the penalty of all probes is chosen."""
 
 LOADS_MODELS = ("prompt_embeddings", "generations", "rewards", *REEVALUATIONS)
 """The assets that load a model, and may hold a GPU."""
+
+
+def waits_for(asset: str) -> tuple[str, ...]:
+    """The assets that it does not read, and that are made before it: they tell which LLMs it is made of."""
+    if asset not in GATHERING or asset == "penalties":
+        return ()
+    return tuple(before for before in _LAST_OF_CHAIN if before not in _ancestors(asset))
+
+
+def _ancestors(asset: str) -> set[str]:
+    return set(STAGES[asset].upstream).union(*(_ancestors(upstream) for upstream in STAGES[asset].upstream))
 
 
 def names_in(key: str, dimensions: tuple[str, ...]) -> dict[str, str]:
@@ -291,8 +306,11 @@ class Inputs:
         return pool.only([llm for llm in pool.llms if llm in llms], list(self.complete))
 
 
-def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str]) -> Inputs:
-    """What a partition is made from, given the states of everything upstream of it."""
+def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str], *, to_come: bool = False) -> Inputs:
+    """What a partition is made from, given the states of everything upstream of it.
+
+    `to_come`: what it will be made from, once all that did not fail is there.
+    """
     upstream = upstream_of(pool, partition)
     if partition.asset not in GATHERING:
         return Inputs(tuple(upstream), {name: tuple(pool.llms) for name in pool.reward_models})
@@ -302,8 +320,12 @@ def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str]) 
         reward_model: {llm: _furthest(chain, llm, reward_model, found) for llm in pool.llms}
         for reward_model in ([own[REWARD_MODEL]] if REWARD_MODEL in own else pool.reward_models)
     }
+
+    def is_in(state: str) -> bool:
+        return state == "materialized" or (to_come and state != "failed")
+
     complete = {
-        reward_model: tuple(llm for llm, state in llms.items() if state == "materialized")
+        reward_model: tuple(llm for llm, state in llms.items() if is_in(state))
         for reward_model, llms in by_reward_model.items()
     }
     pending = {
@@ -314,7 +336,7 @@ def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str]) 
         pending |= {
             name for name, state in evaluated.items() if complete[name] and state not in ("materialized", "failed")
         }
-        complete = {name: llms for name, llms in complete.items() if evaluated[name] == "materialized"}
+        complete = {name: llms for name, llms in complete.items() if is_in(evaluated[name])}
 
     def is_used(up: Partition) -> bool:
         names = own | names_in(up.key, STAGES[up.asset].dimensions)
@@ -338,13 +360,14 @@ def _furthest(assets: tuple[str, ...], llm: str, reward_model: str, found: Mappi
 def fingerprint(
     pool: Pool, partition: Partition, inputs: Inputs, contents: Mapping[Partition, Mapping[str, str]]
 ) -> str:
-    """The hash of what a partition is made from, given the contents of its upstream partitions."""
+    """The hash of what a partition is made from, given the contents of its upstream partitions that are there."""
     stage = STAGES[partition.asset]
     made_from = {
         **_settings(inputs.seen(pool) if partition.asset in GATHERING else pool, partition),
         "upstream": {
-            f"{up.asset}[{up.key}]": [contents[up].get(column) for column in stage.upstream[up.asset] or contents[up]]
+            f"{up.asset}[{up.key}]": [content.get(column) for column in stage.upstream[up.asset] or content]
             for up in inputs.used
+            for content in [contents.get(up, {})]
         },
     }
     return _hash(made_from)
@@ -374,12 +397,13 @@ def states(
     failed: Container[Partition] = (),
     wrong: Container[Partition] = (),
 ) -> dict[Partition, str]:
-    """Whether each partition of the pool is "materialized", "missing", "stale" or "failed".
+    """Whether each partition of the pool is "materialized", "missing", "stale", "waiting" or "failed".
 
-    A partition is stale when it was made from something else than what is there now, or needs one that is itself
-    not made; the penalties that a probe was made with hold until others are chosen, since an LLM that joins the pool
-    need not change them. It is failed when it is not materialised and its last run `failed`, or when it is there and
-    a check found it `wrong`.
+    A partition is stale when it was made from something else than what is there now, or will be: it is to be made
+    again. It is waiting when something that it was made from is to be made again, and may come out as it was: only then
+    it is known whether this one is stale. The penalties that a probe was made with hold until others are chosen, since
+    an LLM that joins the pool need not change them. It is failed when it is not materialised and its last run `failed`,
+    or when it is there and a check found it `wrong`.
     """
     found: dict[Partition, str] = {}
     contents: dict[Partition, Mapping[str, str]] = {}
@@ -390,13 +414,13 @@ def states(
                 found[partition] = "failed" if partition in failed else "missing"
                 continue
             contents[partition] = stored.content
-            inputs = inputs_of(pool, partition, found)
+            inputs = inputs_of(pool, partition, found, to_come=True)
             held = {up for up in inputs.used if up.asset == "penalties" and up in contents}
-            if (
-                inputs.are_there(found, also=held)
-                and fingerprint(pool, partition, inputs, contents) == stored.fingerprint
-            ):
-                found[partition] = "failed" if partition in wrong else "materialized"
+            if fingerprint(pool, partition, inputs, contents) != stored.fingerprint:
+                state = "stale"
+            elif all(found[up] == "materialized" or up in held for up in inputs.used):
+                state = "failed" if partition in wrong else "materialized"
             else:
-                found[partition] = "failed" if partition in failed else "stale"
+                state = "waiting"
+            found[partition] = "failed" if state in ("stale", "waiting") and partition in failed else state
     return found

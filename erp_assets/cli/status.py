@@ -13,12 +13,13 @@ _MARKS = {
     "materialized": "[green]done[/]",
     "missing": "[dim]missing[/]",
     "stale": "[yellow]stale[/]",
+    "waiting": "[yellow]waiting[/]",
     "failed": "[red]failed[/]",
 }
 
 
 def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
-    """What is materialised, missing, stale or failed."""
+    """What is materialised, missing, stale, waiting for what is, or failed."""
     from erp_resources.pool import check_entries
 
     chosen = pool_of(pool)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from erp_resources.lineage import CHAIN as CHAIN_OF_AN_LLM
 from erp_resources.lineage import (
+    GATHERING,
     REEVALUATIONS,
     STAGES,
     Partition,
@@ -15,6 +17,7 @@ from erp_resources.lineage import (
     partitions_of,
     states,
     upstream_of,
+    waits_for,
 )
 from erp_resources.pool import Pool, load_pool
 from erp_resources.warehouse import SCHEMAS
@@ -82,13 +85,16 @@ def test_nothing_is_stale_right_after_everything_was_made(root: Path) -> None:
     assert changed(pool, made(pool)) == {}
 
 
-def test_another_model_behind_an_llm_makes_its_partitions_stale_and_what_is_made_from_them(root: Path) -> None:
+def test_another_model_behind_an_llm_makes_it_stale_and_what_is_made_from_it_waits_for_that(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "some/small", "some/smaller")
     own = {f"{asset}[small|{name}]" for asset in CHAIN for name in ("taste", "other")}
     assert changed(pool, stamps) == {
-        "stale": {"generations[small]", "prompt_costs[small]", "report[]"} | own | PENALTIES | EVALUATIONS
+        "stale": {"generations[small]"},
+        "waiting": {"prompt_costs[small]", "report[]"} | own | PENALTIES | EVALUATIONS,
     }
+    same = stamps | {p: s for p, s in made(pool).items() if p.asset == "generations"}
+    assert changed(pool, same) == {}
 
 
 def test_a_new_llm_leaves_every_other_partition_of_the_pool_as_it_is(root: Path) -> None:
@@ -172,11 +178,11 @@ def test_a_reward_model_that_failed_with_every_llm_is_left_out_of_the_report(roo
     assert inputs.are_there(found)
 
 
-def test_a_partition_that_a_check_found_wrong_counts_as_failed_and_what_is_made_from_it_is_stale(root: Path) -> None:
+def test_a_partition_that_a_check_found_wrong_counts_as_failed_and_what_is_made_from_it_waits(root: Path) -> None:
     pool = load(root)
     found = states(pool, made(pool).get, wrong={Partition("rewards", "small|taste")})
     assert found[Partition("rewards", "small|taste")] == "failed"
-    assert found[Partition("expected_rewards", "small|taste")] == "stale"
+    assert found[Partition("expected_rewards", "small|taste")] == "waiting"
     assert found[Partition("expected_rewards", "large|taste")] == "materialized"
 
 
@@ -188,14 +194,33 @@ def test_reevaluations_are_of_a_time_and_not_of_the_pool_file(root: Path) -> Non
     assert Partition("probes", "large|other") in upstream
 
 
-def test_another_cost_touches_evaluations_alone(root: Path) -> None:
+def test_another_cost_touches_what_reads_costs_and_nothing_else(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "cost: 3", "cost: 4")
-    assert changed(pool, stamps) == {"stale": {"prompt_costs[large]", "report[]"} | EVALUATIONS}
+    routed = {f"{asset}[{name}]" for asset in ("frontiers", "comparisons", "router") for name in ("taste", "other")}
+    assert changed(pool, stamps) == {"stale": {"prompt_costs[large]"}, "waiting": routed | {"report[]"}}
     made_again = {p: s for p, s in made(pool).items() if p.asset == "prompt_costs"}
     other = {p: Stamp(s.fingerprint, {**s.content, "cost": "4"}) for p, s in made_again.items() if p.key == "large"}
-    routed = {f"{asset}[{name}]" for asset in ("frontiers", "comparisons", "router") for name in ("taste", "other")}
-    assert changed(pool, {**stamps, **made_again, **other}) == {"stale": routed | {"report[]"}}
+    assert changed(pool, {**stamps, **made_again, **other}) == {"stale": routed, "waiting": {"report[]"}}
+
+
+def test_another_split_in_the_pool_file_makes_the_prompts_stale_and_says_of_nothing_else_that_it_is(root: Path) -> None:
+    stamps = made(load(root))
+    pool = load(root, "llms:", "split: {seed: 1}\nllms:")
+    found = changed(pool, stamps)
+    assert found["stale"] == {"prompts[]"}
+    assert {"generations[small]", "rewards[small|taste]"} <= found["waiting"]
+
+
+def test_a_cost_that_could_not_be_computed_leaves_its_llm_out_of_every_evaluation(root: Path) -> None:
+    pool = load(root)
+    stamps = made(pool)
+    costs = Partition("prompt_costs", "large")
+    del stamps[costs]
+    found = states(pool, stamps.get, failed={costs})
+    evaluated = [*partitions_of(pool, "zooter"), *partitions_of(pool, "frontiers")]
+    assert {found[p] for p in evaluated} == {"stale"}
+    assert all(inputs_of(pool, p, found).complete == {p.key: ("small",)} for p in evaluated)
 
 
 def test_a_changed_split_samples_and_embeds_nothing_again(root: Path) -> None:
@@ -230,6 +255,16 @@ def test_a_changed_function_behind_the_prompts_makes_them_stale(root: Path) -> N
     (root / "corpus_of_lineage.py").write_text("def prompts(per_category, seed): return None\n")
     importlib.reload(sys.modules["corpus_of_lineage"])
     assert "prompts[]" in changed(load(root), stamps)["stale"]
+
+
+def test_what_gathers_is_made_after_all_that_tells_which_llms_it_is_of() -> None:
+    def before(asset: str) -> set[str]:
+        direct = {*STAGES[asset].upstream, *waits_for(asset)}
+        return direct.union(*(before(one) for one in direct))
+
+    for asset in GATHERING:
+        assert asset == "penalties" or set(CHAIN_OF_AN_LLM) <= before(asset)
+    assert not {"probes", "prompt_costs"} & before("penalties")
 
 
 def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> None:

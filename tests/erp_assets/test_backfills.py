@@ -1,0 +1,105 @@
+"""Backfills of the UI, as Dagster's daemon plans and launches them: each ends as `erp run` would.
+
+The daemon's own code decides which runs there are; they are done in this process, one after the other.
+"""
+
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.test_utils import create_test_daemon_workspace_context, instance_for_test
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceLoadTarget
+from dagster._daemon.backfill import execute_backfill_iteration
+
+from erp_assets.definitions import load_definitions
+from erp_assets.runs import pool_states
+from erp_resources.lineage import STAGES, Partition
+from erp_resources.pool import load_pool
+
+_MOST_ROUNDS = 40
+
+
+class _InProcess(WorkspaceLoadTarget):
+    def create_origins(self) -> list[InProcessCodeLocationOrigin]:
+        target = LoadableTargetOrigin(executable_path=sys.executable, module_name="erp_assets.definitions")
+        return [InProcessCodeLocationOrigin(target, location_name="erp_assets.definitions")]
+
+
+class Daemon:
+    """The backfill daemon of a project, and the runs that it launches."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance, context: WorkspaceProcessContext) -> None:
+        self.root = root
+        self.instance = instance
+        self._context = context
+
+    def backfill(
+        self, assets: list[str], keys: list[str] | None = None, tags: dict[str, str] | None = None
+    ) -> BulkActionStatus:
+        """Do what a click on Materialize does with these assets of the pool demo: all partitions, or these."""
+        graph = load_definitions(self.root).resolve_asset_graph()
+        backfill = PartitionBackfill.from_asset_partitions(
+            uuid.uuid4().hex[:8],
+            graph,
+            keys,
+            [dg.AssetKey(["demo", asset]) for asset in assets],
+            time.time(),
+            tags or {},
+            self.instance,
+            keys is None,
+            None,
+            None,
+            None,
+        )
+        self.instance.add_backfill(backfill)
+        for _ in range(_MOST_ROUNDS):
+            for error in execute_backfill_iteration(self._context, logging.getLogger("backfills")):
+                assert error is None, error.to_string()
+            status = self._status(backfill.backfill_id)
+            if status not in (BulkActionStatus.REQUESTED, BulkActionStatus.FAILING):
+                return status
+        raise AssertionError("the backfill does not end")
+
+    def _status(self, backfill_id: str) -> BulkActionStatus:
+        backfill = self.instance.get_backfill(backfill_id)
+        assert backfill is not None
+        return backfill.status
+
+    def states(self) -> dict[Partition, str]:
+        """What became of the pool."""
+        return pool_states(load_pool("demo", self.root), self.instance)
+
+
+@pytest.fixture
+def daemon(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    monkeypatch.chdir(project)
+    launched_here = {
+        "run_launcher": {
+            "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+            "class": "SyncInMemoryRunLauncher",
+        },
+        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+        "telemetry": {"enabled": False},
+    }
+    with (
+        instance_for_test(overrides=launched_here, temp_dir=str(tmp_path)) as instance,
+        create_test_daemon_workspace_context(_InProcess(), instance) as context,
+    ):
+        yield Daemon(project, instance, context)
+
+
+EVERY = [asset for asset in STAGES if asset not in ("fresh_generations", "reevaluations")]
+
+
+def test_materialize_all_of_a_new_pool_makes_everything(daemon: Daemon) -> None:
+    assert daemon.backfill(EVERY) == BulkActionStatus.COMPLETED_SUCCESS
+    assert set(daemon.states().values()) == {"materialized"}
