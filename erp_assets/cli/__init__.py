@@ -7,16 +7,18 @@ Exit status: 0 done, 1 a run failed, 2 a mistake of the user (one or two lines o
 130 interrupted. Whatever takes long to import is imported by the function that needs it: `erp --help` is fast.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import NoReturn
+from importlib.metadata import version as package_version
+from typing import Annotated, NoReturn
 
 import typer
 
 from erp_assets.cli import check, gc, import_, new, pools, reevaluate, report, route, run, sql, status, ui
-from erp_assets.cli.terminal import fail
+from erp_assets.cli.terminal import fail, say
 from erp_resources.settings import UserError
 
 app = typer.Typer(
@@ -26,6 +28,23 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Expected reward prediction and routing for pools of LLMs.",
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        say(f"erp {package_version('expected-reward-routing')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
+
+
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "report": report.report,
@@ -48,6 +67,9 @@ _INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the command; turn a user's mistake into words."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -58,9 +80,13 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # an error of the command line itself
-            fail(f"{error.format_message()} (erp --help)", error.exit_code)
-        raise
+        # An error of the command line itself: typer brings its own copy of click, whose classes it does not export.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        context = getattr(error, "ctx", None)
+        if not error.format_message():  # a group without its command: its help was printed
+            raise SystemExit(error.exit_code) from None
+        fail(f"{error.format_message()} ({context.command_path if context else 'erp'} --help)", error.exit_code)
     if code == _INTERRUPTED:
         fail("interrupted; what was finished is kept, and the same command goes on from there", _INTERRUPTED)
     raise SystemExit(code if isinstance(code, int) else 0)

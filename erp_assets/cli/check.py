@@ -7,6 +7,7 @@ import typer
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
 from erp_assets.cli.terminal import err, literal, print_json, say, sheet, show
+from erp_resources.settings import UserError
 
 if TYPE_CHECKING:
     from erp_assets.preflight import Work
@@ -19,6 +20,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """See that a pool can run, and what it would cost, before anything is sampled."""
+    if name and pool and name != pool:
+        raise UserError(f"which pool? {name}, or --pool {pool}: give one of them")
     chosen = pool_of(name or pool)
     from erp_assets.preflight import inspect
 

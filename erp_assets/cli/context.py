@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from erp_resources.pool import Pool
 
 PoolOption = Annotated[
-    str | None, typer.Option("--pool", "-p", metavar="NAME", help="The pool; not needed when one is there, or begun.")
+    str | None,
+    typer.Option(
+        "--pool", "-p", metavar="NAME", help="The pool. Without it: the only one, or the only one that has data."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
