@@ -4,13 +4,10 @@ import dataclasses
 from contextlib import nullcontext
 from typing import Annotated
 
-import rich.box
-import rich.markup
 import typer
-from rich.table import Table
 
 from erp_assets.cli.context import JsonOption
-from erp_assets.cli.terminal import err, out, print_json
+from erp_assets.cli.terminal import err, literal, print_json, say, sheet, show
 
 
 def import_(
@@ -35,28 +32,24 @@ def import_(
         print_json(dataclasses.asdict(found))
         return
     splits = ", ".join(f"{count:,} {split}" for split, count in found.splits.items())
-    out.print(f"{path} is {found.form}: {found.prompts:,} prompts in {found.categories} categories ({splits})")
+    say(f"{path} is {found.form}: {found.prompts:,} prompts in {found.categories} categories ({splits})")
     columns = [row["reward"] for row in found.rewards]
-    table = Table("LLM", "outcomes", "missing", *columns, box=rich.box.SIMPLE)
     has_costs = any(row["cost"] is not None for row in found.llms)
-    if has_costs:
-        table.add_column("cost")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = sheet("LLM", numbers=["outcomes", "missing", *columns, *(["cost"] if has_costs else [])])
 
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.4g}"
 
     for row in found.llms:
         cells = [f"{row['outcomes']:,}", f"{row['missing']:,}", *(number(row[column]) for column in columns)]
-        table.add_row(rich.markup.escape(row["llm"]), *cells, *([number(row["cost"])] if has_costs else []))
-    out.print(table)
+        table.add_row(literal(row["llm"]), *cells, *([number(row["cost"])] if has_costs else []))
+    show(table)
     for row in found.rewards:
-        out.print(f"{row['reward']}: {row['least']:g} to {row['most']:g}, {row['known']:,} known", markup=False)
-    out.print(f"missing: {found.missing:,} of {found.prompts * len(found.llms):,} prompts and LLMs", markup=False)
-    out.print(f"costs: {found.costs}", markup=False)
+        say(f"{row['reward']}: {row['least']:g} to {row['most']:g}, {row['known']:,} known")
+    say(f"missing: {found.missing:,} of {found.prompts * len(found.llms):,} prompts and LLMs")
+    say(f"costs: {found.costs}")
     for note in found.notes:
-        out.print(f"note: {note}", markup=False)
+        say(f"note: {note}")
     for finding in found.findings:
-        out.print(f"[yellow]check:[/] {rich.markup.escape(finding)}")
-    out.print(f"Wrote {found.file}. Look at it, then: erp run --pool {found.pool}", markup=False)
+        say(("check:", "yellow"), f" {finding}")
+    say(f"Wrote {found.file}. Look at it, then: erp run --pool {found.pool}")

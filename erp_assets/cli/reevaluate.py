@@ -3,13 +3,12 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-import rich.box
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu
 from erp_assets.cli.context import PoolOption, open_instance, pool_of
-from erp_assets.cli.terminal import err, out
+from erp_assets.cli.terminal import err, literal, say, sheet, show
 from erp_resources.settings import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def reevaluate(pool: PoolOption = None) -> None:
     from erp_assets.runs import reevaluate as reevaluate_now
 
     def waiting(who: str) -> None:
-        err.print(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", markup=False)
+        say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
 
     with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
         outcome, window = reevaluate_now(chosen, instance, on_start, on_end, say_who_has_the_gpu)
@@ -45,28 +44,24 @@ def _print_reevaluation(pool: "Pool", window: str) -> None:
 
     frame = Warehouse(pool).read(Partition("reevaluations", window)).to_pandas()
     frame["biased"], frame["shifted"] = alarms(frame, "bias"), alarms(frame, "shift")
-    table = Table(box=rich.box.SIMPLE, title=f"Re-evaluation of {window}: {frame['n'].max()} prompts")
-    table.pad_edge, table.collapse_padding = False, True
-    for heading in ("LLM", "fresh", "bias", "shift", "R2"):
-        table.add_column(heading, justify="left" if heading == "LLM" else "right", no_wrap=True)
+    title = f"Re-evaluation of {window}: {frame['n'].max()} prompts"
+    table = sheet("LLM", numbers=["fresh", "bias", "shift", "R2"], title=title)
 
-    def with_interval(row: Any, name: str, is_alarm: bool) -> str:
+    def with_interval(row: Any, name: str, is_alarm: bool) -> Text:
         value, low, high = (getattr(row, column) for column in (name, f"{name}_low", f"{name}_high"))
-        text = f"{value:+.2f} [dim]\\[{low:+.2f}, {high:+.2f}][/]"
-        return f"[red]{text}[/]" if is_alarm else text
+        return Text.assemble(f"{value:+.2f} ", (f"[{low:+.2f}, {high:+.2f}]", "dim"), style="red" if is_alarm else "")
 
     for name, rows in frame.groupby("reward_model", sort=False):
-        table.add_row(f"[bold]{name}[/]")
+        table.add_row(literal(name, "bold"))
         for i, row in enumerate(rows.itertuples()):
             intervals = (with_interval(row, "bias", row.biased), with_interval(row, "shift", row.shifted))
             r2 = "" if math.isnan(row.r2) else f"{row.r2:.2f}"
-            table.add_row(f"  {row.llm}", f"{row.fresh:.2f}", *intervals, r2, end_section=i == len(rows) - 1)
-    out.print(table)
-    out.print(
+            table.add_row(literal(f"  {row.llm}"), f"{row.fresh:.2f}", *intervals, r2, end_section=i == len(rows) - 1)
+    show(table)
+    say(
         "Bias: fresh less predicted; shift: fresh less recorded, on the same prompts; 95 % intervals.\n"
         "Red: stands when all comparisons are looked at together (Holm, 5 %).",
         style="dim",
-        soft_wrap=True,
     )
     regrets = frame.drop_duplicates("reward_model")[["reward_model", "regret"]].itertuples(index=False)
-    out.print(f"Regret of the router at exchange rate 0: {', '.join(f'{name} {value:.3f}' for name, value in regrets)}")
+    say(f"Regret of the router at exchange rate 0: {', '.join(f'{name} {value:.3f}' for name, value in regrets)}")

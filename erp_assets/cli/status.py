@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 
-import rich.box
-import rich.markup
-from rich.table import Table
+from rich.text import Text
 
 from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
-from erp_assets.cli.terminal import out, print_json
+from erp_assets.cli.terminal import literal, print_json, say, sheet, show
 
 _MARKS = {
-    "materialized": "[green]done[/]",
-    "missing": "[dim]missing[/]",
-    "stale": "[yellow]stale[/]",
-    "waiting": "[yellow]waiting[/]",
-    "failed": "[red]failed[/]",
+    "materialized": ("done", "green"),
+    "missing": ("missing", "dim"),
+    "stale": ("stale", "yellow"),
+    "waiting": ("waiting", "yellow"),
+    "failed": ("failed", "red"),
 }
 
 
@@ -47,32 +45,33 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
         print_json({"pool": chosen.name, "assets": assets, "checks": checks})
         return
 
-    def cell(assets: Sequence[str], key: str) -> str:
+    def cell(assets: Sequence[str], key: str) -> Text:
         """The state of the chain; where it is done up to an asset, that asset is named."""
         for asset in assets:
             if found[Partition(asset, key)] != "materialized":
                 mark = _MARKS[found[Partition(asset, key)]]
-                return mark if asset == assets[0] else f"{asset} {mark}"
-        return _MARKS["materialized"]
+                return Text.assemble(mark) if asset == assets[0] else Text.assemble(f"{asset} ", mark)
+        return Text.assemble(_MARKS["materialized"])
 
-    whole = Table("asset", "state", box=rich.box.SIMPLE)
+    whole = sheet("asset", "state")
     for asset in ("prompts", "prompt_embeddings", "features", "report"):
         whole.add_row(asset, cell([asset], ""))
-    matrix = Table("LLM", "generations", *chosen.reward_models, box=rich.box.SIMPLE)
+    matrix = sheet("LLM", "generations", *chosen.reward_models)
     for llm in chosen.llms:
         chain = ("rewards", "expected_rewards", "probes", "predicted_rewards")
         matrix.add_row(
-            llm,
+            literal(llm),
             cell(["generations", "prompt_costs"], llm),
             *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models),
         )
     matrix.add_section()
     gathered = ("penalties", *EVALUATIONS)
     matrix.add_row("evaluation", "", *(cell(gathered, name) for name in chosen.reward_models))
-    out.print(whole, matrix)
+    show(whole)
+    show(matrix)
     for check in wrong:
-        mark = "[red]failed[/]" if check.blocking else "[yellow]warning[/]"
-        where = rich.markup.escape(f"{check.partition.asset}[{check.partition.key}]".replace("[]", ""))
-        out.print(f"{mark} {where} {check.check}: {rich.markup.escape(check.said)}", soft_wrap=True)
+        mark = ("failed", "red") if check.blocking else ("warning", "yellow")
+        where = f"{check.partition.asset}[{check.partition.key}]".replace("[]", "")
+        say(mark, f" {where} {check.check}: {check.said}")
     if any(state != "materialized" for state in found.values()):
-        out.print(f"`erp run --pool {chosen.name}` makes what is not done.", markup=False)
+        say(f"`erp run --pool {chosen.name}` makes what is not done.")
