@@ -105,6 +105,7 @@ def test_status_lists_every_partition_of_every_asset(finished: Path, erp: Comman
         "materialized": ["small", "large"],
         "missing": [],
         "stale": [],
+        "waiting": [],
         "failed": [],
     }
     assert len(told["assets"]["rewards"]["materialized"]) == 4
