@@ -25,9 +25,9 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import executable_in_same_run
 
-from erp_assets import states
 from erp_assets.lock import is_held
 from erp_assets.partitions import latest_window
+from erp_assets.states import look
 from erp_resources.lineage import (
     GATHERING,
     LOADS_MODELS,
@@ -130,10 +130,11 @@ _seen: WeakKeyDictionary[Any, dict[str, dict[Partition, str]]] = WeakKeyDictiona
 def _states(pool: Pool, view: Any) -> Mapping[Partition, str]:
     of_this_tick = _seen.setdefault(view, {})
     if pool.name not in of_this_tick:
-        found = states.pool_states(pool, view.instance, view.asset_graph)
-        for partition, is_under_way in states.unchecked(pool, view.instance, view.asset_graph).items():
-            if found.get(partition) == "materialized":
-                found[partition] = "being checked" if is_under_way else "unchecked"
+        seen = look(pool)
+        found = dict(seen.states)
+        for partition in seen.unchecked:
+            if found[partition] == "materialized":
+                found[partition] = "unchecked"
         if is_held(pool):  # `erp run` makes it all
             found = dict.fromkeys(found, "being made")
         of_this_tick[pool.name] = found

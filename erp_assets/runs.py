@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.execution.plan.objects import StepFailureData
 
-from erp_assets import states
 from erp_assets.definitions import build_defs
 from erp_assets.partitions import latest_window, partitions_def
 from erp_assets.preflight import prompts_to_sample
 from erp_assets.stage import GPU, loads_local_model
+from erp_assets.states import look, pool_states
 from erp_resources import lineage
 from erp_resources.lineage import (
     EVALUATIONS,
@@ -33,6 +35,7 @@ from erp_resources.warehouse import Warehouse
 
 _POOL_TAG = "erp/pool"
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+_CHECK_FAILED = DagsterAssetCheckFailedError.__name__
 _RANGE_TAG = "dagster/asset_partition_range"
 
 _WAVES: tuple[tuple[str, ...], ...] = (
@@ -72,16 +75,6 @@ class Outcome:
     error: str | None
 
 
-def pool_states(pool: Pool, instance: dg.DagsterInstance) -> dict[Partition, str]:
-    """The state of every partition, as `erp_assets.states` says. All but the materialised are made by `erp run`."""
-    return states.pool_states(pool, instance, build_defs([pool]).resolve_asset_graph())
-
-
-def failed_checks(pool: Pool, instance: dg.DagsterInstance) -> list[states.FailedCheck]:
-    """Every check of the pool that found something wrong, warnings included."""
-    return states.failed_checks(pool, instance, build_defs([pool]).resolve_asset_graph())
-
-
 def run_pool(
     pool: Pool,
     instance: dg.DagsterInstance,
@@ -113,7 +106,6 @@ def run_pool(
     check_entries(pool)
     wanted = {"llm": set(llms or pool.llms), "reward_model": set(reward_models or pool.reward_models)}
     definitions = build_defs([pool])
-    graph = definitions.resolve_asset_graph()
     outcomes: list[Outcome] = []
     _tell_instance(pool, instance)
 
@@ -140,24 +132,24 @@ def run_pool(
         ]
 
     # A process that was killed between a partition and its check leaves it there, but never checked.
-    unchecked = states.unchecked(pool, instance, graph)
-    found = states.pool_states(pool, instance, graph)
+    seen = look(pool)
+    found = seen.states
     for asset in STAGES:
-        there = [p.key for p in partitions_of(pool, asset) if found[p] == "materialized" and p in unchecked]
+        there = [p.key for p in partitions_of(pool, asset) if found[p] == "materialized" and p in seen.unchecked]
         for names in rectangles(pool, asset, there):
             do(Run((asset,), names, checks_only=True))
 
     for wave in _WAVES:
-        if "generations" in wave and (llms_to_do := todo("generations", states.pool_states(pool, instance, graph))):
+        if "generations" in wave and (llms_to_do := todo("generations", pool_states(pool))):
             on_work(_to_sample(pool, llms_to_do))
-        found = states.pool_states(pool, instance, graph)
+        found = pool_states(pool)
         keys = [todo(asset, found) for asset in wave]
         anew = all(
             found[Partition(asset, key)] == "missing" for asset, names in zip(wave, keys, strict=True) for key in names
         )
         together = anew and all(names == keys[0] for names in keys)
         for assets in [wave] if together else [(asset,) for asset in wave]:
-            found = states.pool_states(pool, instance, graph)
+            found = pool_states(pool)
             ready = [
                 key
                 for key in todo(assets[0], found)
@@ -288,24 +280,32 @@ def _materialize(definitions: dg.Definitions, pool: Pool, run: Run, instance: dg
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
+    """What went wrong, a line each: the errors of steps, then blocking checks; a warning is never a cause."""
+    said = [
+        _said(event.step_failure_data)
+        for event in result.get_step_failure_events()
+        if event.step_failure_data.error is None or event.step_failure_data.error.cls_name != _CHECK_FAILED
+    ]
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             verdict = event.asset_check_evaluation_data
-            if not verdict.passed:
-                return f"check {verdict.check_name} of {verdict.asset_key.path[-1]} failed: {verdict.description}"
-    for event in result.get_step_failure_events():
-        chain = []
-        error = event.step_failure_data.error
-        while error is not None:
-            chain.append(error.message.strip())
-            error = error.cause
-        for message in chain:
-            kind, _, said = message.partition(": ")
-            if kind.rpartition(".")[2] == UserError.__name__:
-                return said
-        if chain:
-            return f"{chain[-1]} (the traceback stands in the Dagster UI: erp ui)"
-    return "the run failed; `erp ui` shows why"
+            if not verdict.passed and verdict.blocking:
+                said.append(f"check {verdict.check_name} of {verdict.asset_key.path[-1]} failed: {verdict.description}")
+    return "\n".join(said) or "the run failed; `erp ui` shows why"
+
+
+def _said(failure: StepFailureData) -> str:
+    """The error that stopped a step: in the words of `making`, or what the innermost error says."""
+    chain = []
+    error = failure.error
+    while error is not None:
+        chain.append(error)
+        error = error.cause
+    told = failure.user_failure_data.description if failure.user_failure_data else None
+    if told is None:
+        told = chain[-1].message.strip() if chain else "a step failed"
+    is_mistake = any(one.cls_name == UserError.__name__ for one in chain)
+    return told if is_mistake else f"{told} (the traceback stands in the Dagster UI: erp ui)"
 
 
 def _tell_instance(pool: Pool, instance: dg.DagsterInstance) -> None:

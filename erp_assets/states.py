@@ -1,25 +1,30 @@
-"""What is there of a pool, by its files and by what Dagster remembers of runs and checks.
+"""What is there of a pool, by its files and by the notes beside them.
 
-What belongs here: the state of every partition, and the checks that failed. What to keep out: the states that follow
-from files alone (`erp_resources.lineage`), and what is done about them (`runs`, `automation`).
+What belongs here: the state of every partition, why it failed, and the checks that were not passed. What to keep out:
+Dagster, so that `erp status` need not import it, and what is done about the states (`runs`, `automation`).
+
+Dagster's own records are not asked: they may be lost, or be another instance's, and what a check stopped stays
+stopped.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-
-from erp_resources.lineage import REEVALUATIONS, STAGES, UNPARTITIONED, Partition, partitions_of, states
+from erp_resources.lineage import REEVALUATIONS, STAGES, Partition, Stamp, partitions_of, states
+from erp_resources.notes import Note, Notes, Try
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Warehouse
 
-_ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-
-
-Graph: TypeAlias = BaseAssetGraph[Any]
+BLOCKING: Mapping[str, tuple[str, ...]] = {
+    "prompts": ("no_duplicate_prompts",),
+    "prompt_embeddings": ("embeddings_are_whole",),
+    "generations": ("every_prompt_has_n_samples",),
+    "rewards": ("rewards_are_finite_and_complete",),
+    "probes": ("probes_are_finite",),
+    "frontiers": ("regret_is_never_negative", "the_oracle_earns_most_at_every_cost"),
+}
+"""The checks that must be passed before anything is built upon a partition; the stages declare what they do."""
 
 
 class FailedCheck(NamedTuple):
@@ -31,103 +36,102 @@ class FailedCheck(NamedTuple):
     said: str
 
 
-def pool_states(pool: Pool, instance: dg.DagsterInstance, graph: Graph) -> dict[Partition, str]:
-    """The state of every partition: "materialized", "missing", "stale" or "failed".
+class Failure(NamedTuple):
+    """Why a partition is "failed": in a line, by which of Dagster's runs, and when (seconds since 1970)."""
 
-    The files tell the first three. A partition is failed when its last run ended badly before it was made, or when a
-    blocking check found it wrong, since the pool file was last edited: what failed before is to be made again.
+    partition: Partition
+    said: str
+    run: str
+    time: float
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """All that is known of a pool's partitions, at one moment.
+
+    `states`: as `lineage.states` says. `failures`: why those failed. `unchecked`: partitions
+    that are there and whose blocking checks said nothing of what is there, since their process was killed before.
+    `failed_checks`: warnings included, of the latest re-evaluation too. `under_way`: what is being made just now.
     """
-    is_news = _since_edit(pool, instance)
-    wrong = _by_verdict(pool, instance, graph, AssetCheckExecutionRecordStatus.FAILED)
-    found = states(
-        pool,
-        Warehouse(pool).stamp,
-        failed={partition for partition, run in _ended_badly(pool, instance).items() if is_news(run)},
-        wrong={partition for partition, run in wrong.items() if is_news(run)},
+
+    states: dict[Partition, str]
+    failures: dict[Partition, Failure]
+    unchecked: set[Partition]
+    failed_checks: list[FailedCheck]
+    under_way: dict[Partition, Try]
+
+
+def look(pool: Pool) -> PoolState:
+    """Read the stamps and notes of a pool, once, and see what follows.
+
+    A partition is failed when its last try failed, was cancelled or died before it was made, or when a blocking check
+    found what is there wrong: since the pool file was last edited, for what failed before is to be made again.
+    """
+    warehouse = Warehouse(pool)
+    notes = Notes(warehouse.folder).all()
+    edited = pool.path.stat().st_mtime if pool.path.exists() else 0.0
+    every = [partition for asset in STAGES for partition in partitions_of(pool, asset)]
+    stamps = {partition: stamp for partition in every if (stamp := warehouse.stamp(partition)) is not None}
+    tried = {
+        partition: Failure(partition, said, last.run, last.ended or last.began)
+        for partition in every
+        if (last := notes.get(partition, _NO_NOTE).last_try) is not None
+        and (said := last.failure) is not None
+        and last.began >= edited
+    }
+    stopped = {p: failure for p, stamp in stamps.items() if (failure := _stopped(p, stamp, notes.get(p, _NO_NOTE)))}
+    wrong = {partition: failure for partition, failure in stopped.items() if failure.time >= edited}
+    found = states(pool, stamps.get, failed=tried, wrong=wrong)
+    for partition in stopped.keys() - wrong.keys():
+        if found[partition] == "materialized":
+            found[partition] = "stale"
+    checked = stamps | _latest_reevaluations(warehouse)
+    return PoolState(
+        states=found,
+        failures={p: tried.get(p) or wrong[p] for p, state in found.items() if state == "failed"},
+        unchecked={p for p, stamp in stamps.items() if _is_unchecked(p, stamp, notes.get(p, _NO_NOTE))},
+        failed_checks=[
+            failed for p, stamp in checked.items() for failed in _failed_checks(p, stamp, notes.get(p, _NO_NOTE))
+        ],
+        under_way={
+            partition: last
+            for partition, note in notes.items()
+            if (last := note.last_try) is not None and last.is_under_way
+        },
     )
-    old = (partition for partition, run in wrong.items() if not is_news(run))
-    return found | {partition: "stale" for partition in old if found.get(partition) == "materialized"}
 
 
-def unchecked(pool: Pool, instance: dg.DagsterInstance, graph: Graph) -> dict[Partition, bool]:
-    """The partitions whose blocking check was planned and not done, and whether its run is still under way.
-
-    Where it is not, its process was killed between the partition and the check.
-    """
-    planned = _by_verdict(pool, instance, graph, AssetCheckExecutionRecordStatus.PLANNED)
-    runs = {run_id: instance.get_run_by_id(run_id) for run_id in {*planned.values()}}
-    return {
-        partition: (run := runs[run_id]) is not None and not run.is_finished for partition, run_id in planned.items()
-    }
+def pool_states(pool: Pool) -> dict[Partition, str]:
+    """The state of every partition. All but the materialised are made by `erp run`."""
+    return look(pool).states
 
 
-def failed_checks(pool: Pool, instance: dg.DagsterInstance, graph: Graph) -> list[FailedCheck]:
-    """Every check whose latest verdict about a partition is that something is wrong, in the graph's order.
-
-    Of what the pool file names, and of the latest re-evaluation.
-    """
-    keys = _check_keys(pool, graph)
-    counted = {partition for asset in STAGES for partition in partitions_of(pool, asset)}
-    for asset in REEVALUATIONS:
-        counted |= {Partition(asset, key) for key in Warehouse(pool).stored(asset)[-1:]}
-    found = []
-    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
-        if info.latest_execution_status != AssetCheckExecutionRecordStatus.FAILED:
-            continue
-        (record,) = instance.event_log_storage.get_asset_check_execution_history(
-            info.check_key, limit=1, partition_filter=PartitionKeyFilter(key=info.partition_key)
-        )
-        evaluation = record.evaluation
-        partition = Partition(info.check_key.asset_key.path[-1], info.partition_key or UNPARTITIONED)
-        if evaluation is not None and partition in counted:
-            blocking = graph.get(info.check_key).blocking
-            found.append(FailedCheck(partition, info.check_key.name, blocking, evaluation.description or ""))
-    return sorted(found, key=lambda failure: [*STAGES].index(failure.partition.asset))
+def failed_checks(pool: Pool) -> list[FailedCheck]:
+    """Every check of the pool that found something wrong, warnings included."""
+    return look(pool).failed_checks
 
 
-def _check_keys(pool: Pool, graph: Graph) -> list[dg.AssetCheckKey]:
-    return [key for key in graph.asset_check_keys if key.asset_key.path[0] == pool.name]
+_NO_NOTE = Note()
 
 
-def _by_verdict(
-    pool: Pool, instance: dg.DagsterInstance, graph: Graph, verdict: AssetCheckExecutionRecordStatus
-) -> dict[Partition, str]:
-    """The partitions of whose blocking check this is the latest news, and the run that brought it."""
-    keys = [key for key in _check_keys(pool, graph) if graph.get(key).blocking]
-    return {
-        Partition(info.check_key.asset_key.path[-1], info.partition_key or UNPARTITIONED): info.latest_planned_run_id
-        for info in instance.event_log_storage.get_asset_check_partition_info(keys)
-        if info.latest_execution_status == verdict
-    }
+def _stopped(partition: Partition, stamp: Stamp, note: Note) -> Failure | None:
+    """What a blocking check found wrong with what is there."""
+    for name, finding in note.about(stamp).items():
+        if finding.blocking and not finding.passed:
+            return Failure(partition, f"check {name}: {finding.said}", finding.run, finding.time)
+    return None
 
 
-def _ended_badly(pool: Pool, instance: dg.DagsterInstance) -> dict[Partition, str]:
-    """The partitions whose last run failed or was cancelled before they were made, and that run."""
-    attempts: dict[Partition, str] = {}
-    for asset, stage in STAGES.items():
-        key = dg.AssetKey([pool.name, asset])
-        if stage.dimensions:
-            unmade = (
-                instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations
-            )
-            attempts |= {Partition(asset, partition): run_id for partition, (run_id, _) in unmade(key).items()}
-        elif (records := instance.get_asset_records([key])) and (run_id := records[0].asset_entry.last_run_id):
-            attempts[Partition(asset, UNPARTITIONED)] = run_id
-    if not attempts:
-        return {}
-    runs = {run.run_id: run.status for run in instance.get_runs(dg.RunsFilter(run_ids=list({*attempts.values()})))}
-    return {partition: run_id for partition, run_id in attempts.items() if runs.get(run_id) in _ENDED_BADLY}
+def _is_unchecked(partition: Partition, stamp: Stamp, note: Note) -> bool:
+    return not {*BLOCKING.get(partition.asset, ())} <= note.about(stamp).keys()
 
 
-def _since_edit(pool: Pool, instance: dg.DagsterInstance) -> Callable[[str], bool]:
-    """Whether a run began after the pool file was last edited."""
-    edited = pool.path.stat().st_mtime
-    began: dict[str, bool] = {}
+def _failed_checks(partition: Partition, stamp: Stamp, note: Note) -> Iterable[FailedCheck]:
+    for name, finding in note.about(stamp).items():
+        if not finding.passed:
+            yield FailedCheck(partition, name, finding.blocking, finding.said)
 
-    def is_news(run_id: str) -> bool:
-        if run_id not in began:
-            record = instance.get_run_record_by_id(run_id)
-            began[run_id] = record is not None and record.create_timestamp.timestamp() >= edited
-        return began[run_id]
 
-    return is_news
+def _latest_reevaluations(warehouse: Warehouse) -> dict[Partition, Stamp]:
+    latest = [Partition(asset, key) for asset in REEVALUATIONS for key in warehouse.stored(asset)[-1:]]
+    return {partition: stamp for partition in latest if (stamp := warehouse.stamp(partition)) is not None}

@@ -1,22 +1,16 @@
-"""How Dagster reads and writes the warehouse.
+"""How Dagster reads the warehouse.
 
-What belongs here: the IO manager. What to keep out: schemas and files (`warehouse`), and what an
-asset computes (`erp_assets`).
+What belongs here: the IO manager. What to keep out: schemas and files (`warehouse`), what an
+asset computes, and the storing of it, which can fail for each partition (`erp_assets`).
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import dagster as dg
-import pyarrow as pa
 
 from erp_resources.lineage import UNPARTITIONED, Partition
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions, Warehouse
-
-Made = Mapping[Partition, tuple[pa.Table | Callable[[Path], None], str]]
-"""What an asset hands over: for every partition a table, or a function that saves files into a
-folder, and the fingerprint of what it was made from."""
 
 
 class WarehouseIOManager(dg.IOManager):
@@ -25,11 +19,8 @@ class WarehouseIOManager(dg.IOManager):
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._warehouses = {name: Warehouse(pool) for name, pool in pools.items()}
 
-    def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
-        """Replace every partition that the asset made."""
-        warehouse = self._warehouses[context.asset_key.path[0]]
-        for partition, (value, fingerprint) in obj.items():
-            warehouse.put(partition, value, fingerprint)
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Nothing: a step stores each partition itself, so that one that cannot be stored fails alone."""
 
     def load_input(self, context: dg.InputContext) -> Partitions:
         """The upstream partitions that the step may need, in the pool file's order, read when they are used."""

@@ -19,7 +19,8 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     from erp_assets.findings import Findings
     from erp_assets.lock import only_one
     from erp_assets.report import TABLES
-    from erp_assets.runs import pool_states, run_pool
+    from erp_assets.runs import run_pool
+    from erp_assets.states import pool_states
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
@@ -28,7 +29,7 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
 
     with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
         outcomes = run_pool(chosen, instance, select=["report"], on_start=on_start, on_end=on_end)
-        found = pool_states(chosen, instance)
+        found = pool_states(chosen)
     path = report_file(chosen)
     behind = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
     way_out = f"not up to date: {', '.join(behind)}; make it with: erp run --pool {chosen.name}"

@@ -25,7 +25,8 @@ def run(
     """Materialise everything that is missing or stale."""
     chosen = pool_of(pool)
     from erp_assets.lock import only_one
-    from erp_assets.runs import failed_checks, pool_states, run_pool
+    from erp_assets.runs import run_pool
+    from erp_assets.states import failed_checks, pool_states
 
     def waiting(who: str) -> None:
         say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
@@ -43,8 +44,8 @@ def run(
             on_work=lambda to_sample: _announce(chosen, to_sample),
             on_wait=say_who_has_the_gpu,
         )
-        found = pool_states(chosen, instance)
-        wrong = failed_checks(chosen, instance)
+        found = pool_states(chosen)
+        wrong = failed_checks(chosen)
     left = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
     failed = [outcome for outcome in outcomes if outcome.error]
     seconds = time.monotonic() - began

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
+from erp_assets.cli.context import JsonOption, PoolOption, pool_of
 from erp_assets.cli.terminal import literal, print_json, say, sheet, show
 
 _MARKS = {
@@ -22,12 +22,11 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
 
     chosen = pool_of(pool)
     check_entries(chosen)
-    from erp_assets.runs import failed_checks, pool_states
+    from erp_assets.states import look
     from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition
 
-    with open_instance(chosen.root) as instance:
-        found = pool_states(chosen, instance)
-        wrong = failed_checks(chosen, instance)
+    seen = look(chosen)
+    found, wrong = seen.states, seen.failed_checks
     if as_json:
         assets = {
             asset: {

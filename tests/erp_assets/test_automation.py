@@ -7,13 +7,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 
 from erp_assets import lock
 from erp_assets.definitions import build_defs
-from erp_assets.partitions import partitions_def
-from erp_assets.runs import Run, _materialize, pool_states, rectangles
+from erp_assets.runs import Run, _materialize, rectangles
+from erp_assets.states import pool_states
 from erp_resources.lineage import EVALUATIONS, STAGES, UNPARTITIONED, Partition, partitions_of
+from erp_resources.notes import Notes
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
@@ -93,7 +93,7 @@ def sampled(llm: str) -> list[Partition]:
 def test_an_empty_warehouse_is_filled_each_partition_once(pool: Pool, daemon: Daemon) -> None:
     every = [partition for asset in STAGES for partition in partitions_of(pool, asset)]
     assert daemon.settle(pool) == once(*every)
-    assert set(pool_states(pool, daemon.instance).values()) == {"materialized"}
+    assert set(pool_states(pool).values()) == {"materialized"}
     assert daemon.settle(pool, minutes=24 * 60) == once()
 
 
@@ -160,7 +160,7 @@ def test_a_failed_llm_holds_nobody_up_is_named_and_is_tried_again_when_the_sched
     every = [partition for asset in STAGES for partition in partitions_of(pool, asset)]
     broken = Partition("generations", "third")
     assert daemon.settle(with_broken_llm) == once(*every, *sampled("third"))
-    states = pool_states(with_broken_llm, daemon.instance)
+    states = pool_states(with_broken_llm)
     assert states[broken] == "failed"
     assert {states[partition] for partition in every} == {"materialized"}
     for asset, key in (("frontiers", "taste"), ("router", "taste"), ("report", None)):
@@ -188,7 +188,7 @@ def test_evaluations_without_any_llm_are_not_requested_and_say_what_is_missing(
     of_prompts, of_llms = {"prompts", "prompt_embeddings", "features"}, {"generations", "prompt_costs"}
     assert {partition.asset for partition in requested} == of_prompts | of_llms
     definitions = build_defs([broken])
-    with pytest.raises(UserError, match="no LLM of pool 'demo' has all its rewards"):
+    with pytest.raises(dg.Failure, match="no LLM of pool 'demo' has all its rewards"):
         dg.materialize(
             definitions.assets or [],  # type: ignore[arg-type]
             selection=[dg.AssetKey(["demo", "frontiers"])],
@@ -215,21 +215,9 @@ def test_a_check_that_fails_holds_its_partition_back_until_the_schedule_says(
 
 
 def test_what_was_made_and_never_checked_is_checked_and_not_made_again(made_pool: Pool, daemon: Daemon) -> None:
-    run = daemon.instance.create_run_for_job(build_defs([made_pool]).resolve_implicit_global_asset_job_def())
-    partitions = partitions_def(made_pool, STAGES["rewards"].dimensions)
-    assert partitions is not None
-    planned = AssetCheckEvaluationPlanned(
-        asset_key=dg.AssetKey(["demo", "rewards"]),
-        check_name="rewards_are_finite_and_complete",
-        partitions_subset=partitions.subset_with_partition_keys(["small|taste"]),
-    )
-    daemon.instance.report_dagster_event(
-        dg.DagsterEvent("ASSET_CHECK_EVALUATION_PLANNED", job_name=run.job_name, event_specific_data=planned),
-        run_id=run.run_id,
-    )
     assert daemon.tick(made_pool) == []
-    assert daemon.checks == set()  # its run is under way
-    daemon.instance.report_run_failed(run)
+    assert daemon.checks == set()
+    Notes(Warehouse(made_pool).folder).forget(Partition("rewards", "small|taste"))  # as a process that was killed
     assert daemon.tick(made_pool) == []
     assert daemon.checks == {("rewards_are_finite_and_complete", "small|taste")}
 

@@ -21,7 +21,7 @@ from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from erp_assets.definitions import load_definitions
-from erp_assets.runs import pool_states
+from erp_assets.states import pool_states
 from erp_resources.lineage import STAGES, Partition
 from erp_resources.pool import load_pool
 
@@ -76,7 +76,7 @@ class Daemon:
 
     def states(self) -> dict[Partition, str]:
         """What became of the pool."""
-        return pool_states(load_pool("demo", self.root), self.instance)
+        return pool_states(load_pool("demo", self.root))
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from erp_assets import frontiers, generations, probes, prompts, rewards
 from erp_assets.definitions import build_defs
-from erp_assets.runs import failed_checks, pool_states, run_pool
+from erp_assets.runs import run_pool
+from erp_assets.states import failed_checks, pool_states
 from erp_resources.embedders.sentence_transformers import SentenceTransformersEmbedder
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
@@ -483,11 +484,11 @@ def test_a_warning_stops_nothing_and_a_blocking_check_does_and_both_show_numbers
     monkeypatch.setattr(rewards, "score_once", with_a_fault)
     outcomes = run_pool(poor, instance)
     assert {outcome.run.assets for outcome in outcomes if outcome.error} == {("rewards",)}
-    states = pool_states(poor, instance)
+    states = pool_states(poor)
     assert states[Partition("rewards", "small|taste")] == "failed"
     assert states[Partition("expected_rewards", "small|taste")] == "missing"
     assert states[Partition("expected_rewards", "small|vowels")] == "materialized"
-    found = {(failure.partition, failure.check): failure for failure in failed_checks(poor, instance)}
+    found = {(failure.partition, failure.check): failure for failure in failed_checks(poor)}
     stopped = found[Partition("rewards", "small|taste"), "rewards_are_finite_and_complete"]
     assert stopped.blocking
     assert stopped.said.count("reward is not finite") == 10

@@ -7,7 +7,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from erp_assets.runs import pool_states, run_pool
+from erp_assets.runs import run_pool
+from erp_assets.states import pool_states
 from erp_resources.language_models.transformers import TransformersLanguageModel
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
@@ -48,7 +49,7 @@ def test_a_prompt_that_fails_is_recorded_and_everything_is_made_from_the_others(
 ) -> None:
     pool = edit_pool("max_tokens: 6", "max_tokens: 6, max_failed: 0.1")
     assert [outcome.error for outcome in run_pool(pool, instance) if outcome.error] == []
-    assert set(pool_states(pool, instance).values()) == {"materialized"}
+    assert set(pool_states(pool).values()) == {"materialized"}
     generations = table(pool, "generations", "small")
     failed = generations[generations["error"].notna()]
     assert len(failed) == 2
@@ -75,7 +76,7 @@ def test_more_failures_than_the_pool_allows_hold_the_llm_back_and_only_they_are_
     assert error is not None
     assert "2 of 24 prompts failed, more than sampling.max_failed 0.05 allows" in error
     assert "exceed the context" in error
-    assert pool_states(with_long_prompt, instance)[Partition("generations", "small")] == "failed"
+    assert pool_states(with_long_prompt)[Partition("generations", "small")] == "failed"
     assert len(asked) == 24
     before = table(with_long_prompt, "generations", "small")
     asked.clear()

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from erp_assets.gc import orphaned_pools, orphans
-from erp_assets.runs import pool_states, run_pool
+from erp_assets.runs import run_pool
+from erp_assets.states import pool_states
 from erp_resources.lineage import STAGES, Partition, partitions_of
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Warehouse
@@ -67,7 +68,7 @@ def test_what_was_deleted_can_be_made_again_and_the_rest_is_as_it_was(
     assert "Nothing: every stored partition" in erp_command("gc").stdout
     put_back = edit_pool("reward_models:", f"{LARGE}reward_models:")
     assert [outcome.error for outcome in run_pool(put_back, instance) if outcome.error] == []
-    assert set(pool_states(put_back, instance).values()) == {"materialized"}
+    assert set(pool_states(put_back).values()) == {"materialized"}
     assert all(Warehouse(put_back).stamp(partition) for partition in partitions_of(put_back, "rewards"))
 
 

@@ -16,7 +16,8 @@ import erp
 from erp_assets.costs import predicted_costs
 from erp_assets.features import feature_matrix
 from erp_assets.importing import import_outcomes
-from erp_assets.runs import failed_checks, pool_states, run_pool
+from erp_assets.runs import run_pool
+from erp_assets.states import failed_checks, pool_states
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, load_pool
 from erp_resources.routers import load_router
@@ -28,7 +29,7 @@ Erp = Callable[..., subprocess.CompletedProcess[str]]
 
 def made(pool: Pool, instance: dg.DagsterInstance) -> Warehouse:
     assert [outcome.error for outcome in run_pool(pool, instance) if outcome.error] == []
-    assert set(pool_states(pool, instance).values()) == {"materialized"}
+    assert set(pool_states(pool).values()) == {"materialized"}
     return Warehouse(pool)
 
 
@@ -125,7 +126,7 @@ def test_a_recorded_pool_grows_by_an_llm_that_is_sampled(project: Path, instance
     path = project / "pools" / "logs.yaml"
     pool = load_pool("logs", project)
     made(pool, instance)
-    before = {p: Warehouse(pool).stamp(p) for p in pool_states(pool, instance) if "7b" in p.key or "13b" in p.key}
+    before = {p: Warehouse(pool).stamp(p) for p in pool_states(pool) if "7b" in p.key or "13b" in p.key}
     live = "  small: {backend: transformers, model: models/small, cost: 1}\n"
     text = path.read_text().replace("\n# What scores", live + "\n# What scores")
     path.write_text(text)
@@ -154,7 +155,7 @@ def test_recorded_responses_are_scored_by_reward_models(project: Path, instance:
     assert [entry.backend for entry in pool.reward_models.values()] == ["verifiable"]
     warehouse = made(pool, instance)
     assert len(frame(warehouse, "rewards", f"{LLMS[0]}|exact")) == 24
-    assert not [check for check in failed_checks(pool, instance) if check.partition.asset == "generations"]
+    assert not [check for check in failed_checks(pool) if check.partition.asset == "generations"]
 
 
 def test_means_over_samples_weight_the_probe_and_feed_the_ceiling(project: Path, instance: dg.DagsterInstance) -> None:

@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT
 
 from erp_assets.preflight import inspect
-from erp_assets.runs import pool_states, run_pool
+from erp_assets.runs import run_pool
+from erp_assets.states import pool_states
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, load_pool
 from erp_resources.prompt_sources.open_perfectblend import CATEGORY_OF
@@ -102,7 +103,7 @@ def test_the_papers_experiment_runs_on_tiny_models_and_a_local_slice(
 ) -> None:
     pool = copy("paper", perfectblend)
     assert [outcome.error for outcome in run_pool(pool, instance) if outcome.error] == []
-    assert set(pool_states(pool, instance).values()) == {"materialized"}
+    assert set(pool_states(pool).values()) == {"materialized"}
     warehouse = Warehouse(pool)
     prompts = warehouse.read(Partition("prompts", "")).to_pandas()
     assert prompts["category"].value_counts().to_dict() == dict.fromkeys(
@@ -118,7 +119,7 @@ def test_the_verifiable_experiment_runs_on_tiny_models_and_a_local_slice(
 ) -> None:
     pool = copy("mmlu_pro", mmlu_pro)
     assert [outcome.error for outcome in run_pool(pool, instance) if outcome.error] == []
-    assert set(pool_states(pool, instance).values()) == {"materialized"}
+    assert set(pool_states(pool).values()) == {"materialized"}
     prompts = Warehouse(pool).read(Partition("prompts", "")).to_pandas()
     assert set(prompts["category"]) == {"law", "math", "physics"}
     assert not prompts["embed_text"].str.contains("The answer is").any()

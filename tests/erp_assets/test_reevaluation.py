@@ -16,7 +16,8 @@ from erp.drift import drift
 from erp_assets.definitions import build_defs
 from erp_assets.partitions import latest_window
 from erp_assets.reevaluation import alarms, held_out
-from erp_assets.runs import failed_checks, reevaluate, run_pool
+from erp_assets.runs import reevaluate, run_pool
+from erp_assets.states import failed_checks
 from erp_resources.language_models.transformers import TransformersLanguageModel
 from erp_resources.lineage import REEVALUATIONS, Partition
 from erp_resources.pool import Pool, load_pool
@@ -88,10 +89,10 @@ def test_an_llm_that_changed_under_its_name_is_named_by_the_checks_the_status_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now(timed_pool, instance)
-    assert [check for check in failed_checks(timed_pool, instance) if check.partition.asset in REEVALUATIONS] == []
+    assert [check for check in failed_checks(timed_pool) if check.partition.asset in REEVALUATIONS] == []
     change_answers(monkeypatch, "aeiouaeiou")
     window = now(timed_pool, instance)
-    wrong = [check for check in failed_checks(timed_pool, instance) if check.partition.asset == "reevaluations"]
+    wrong = [check for check in failed_checks(timed_pool) if check.partition.asset == "reevaluations"]
     assert {check.check for check in wrong} == {"predictions_are_unbiased", "llms_answer_as_recorded"}
     for check in wrong:
         assert check.partition.key == window
@@ -118,7 +119,7 @@ def test_an_llm_that_cannot_be_sampled_is_named_and_holds_no_other_up(
     assert found.loc["taste", "small"]["n"] == 12
     assert found.loc["taste", "large"]["n"] == 0
     assert pd.isna(found.loc["taste", "large"]["bias"])
-    (check,) = [check for check in failed_checks(timed_pool, instance) if check.partition.asset == "fresh_generations"]
+    (check,) = [check for check in failed_checks(timed_pool) if check.partition.asset == "fresh_generations"]
     assert check.said.startswith("large: 12 of 12 prompts failed: large could not be sampled: nobody there")
 
 

@@ -17,8 +17,9 @@ from conftest import environment
 
 from erp_assets.definitions import build_defs
 from erp_assets.lock import only_one
-from erp_assets.runs import Outcome, Run, _materialize, _wait_for_gpu, pool_states, rectangles, run_pool
+from erp_assets.runs import Outcome, Run, _materialize, _wait_for_gpu, rectangles, run_pool
 from erp_assets.stage import GPU
+from erp_assets.states import pool_states
 from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
@@ -129,14 +130,14 @@ def test_a_failing_llm_holds_back_only_what_needs_it_and_is_tried_again(
     assert failed.run.keys == ("large",)
     assert "models/empty" in failed.error  # type: ignore[operator]
     assert "Traceback" not in failed.error  # type: ignore[operator]
-    states = pool_states(broken, instance)
+    states = pool_states(broken)
     assert states[Partition("generations", "large")] == "failed"
     assert states[Partition("probes", "small|taste")] == "materialized"
     assert states[Partition("frontiers", "taste")] == "materialized"  # of the other LLM
     assert set(Warehouse(broken).read(Partition("predictability", "taste"))["llm"].to_pylist()) == {"small"}
     mended = edit_pool("models/empty", "models/large")
     assert "generations[large]" in made(run_pool(mended, instance))
-    assert set(pool_states(mended, instance).values()) == {"materialized"}
+    assert set(pool_states(mended).values()) == {"materialized"}
 
 
 def test_a_partition_that_a_check_found_wrong_is_not_built_upon_and_is_made_again(
@@ -148,12 +149,12 @@ def test_a_partition_that_a_check_found_wrong_is_not_built_upon_and_is_made_agai
     outcomes = run_pool(broken, instance)
     errors = [outcome for outcome in outcomes if outcome.error]
     assert {outcome.run.assets for outcome in errors} == {("rewards",)}
-    states = pool_states(broken, instance)
+    states = pool_states(broken)
     assert {state for partition, state in states.items() if partition.key.endswith("|taste")} == {"materialized"}
     assert states[Partition("expected_rewards", "small|vowels")] == "missing"
     mended = edit_pool("bad_rewards:vowels", "corpus:vowels")
     run_pool(mended, instance)
-    assert set(pool_states(mended, instance).values()) == {"materialized"}
+    assert set(pool_states(mended).values()) == {"materialized"}
 
 
 def test_a_constant_reward_from_one_sample_is_undefined_and_breaks_nothing(
@@ -412,7 +413,7 @@ def test_several_processes_that_make_one_pool_at_once_lose_nothing_though_one_is
     # Two that wanted the same partition at the same instant: one made it, the other says so in words.
     assert all("Traceback" not in output for output in outputs), outputs
     assert [outcome.error for outcome in run_pool(pool, instance) if outcome.error] == []
-    assert set(pool_states(pool, instance).values()) == {"materialized"}
+    assert set(pool_states(pool).values()) == {"materialized"}
     sampled = {partition for partition in contents(pool) if partition.asset in ("generations", "rewards")}
     parallel = {partition: contents(pool)[partition] for partition in sampled}
     assert not list((warehouse.folder / ".staging").rglob("*.parquet*"))
@@ -434,7 +435,7 @@ def test_in_a_run_of_many_partitions_what_fails_takes_nothing_with_it(
     assert "no disk" in error
     made_of_it = instance.get_materialized_partitions(dg.AssetKey(["demo", "rewards"]))
     assert made_of_it == {key for key in keys if not key.endswith("|broken")}
-    states = pool_states(broken, instance)
+    states = pool_states(broken)
     assert {states[Partition("rewards", key)] for key in made_of_it} == {"materialized"}
     assert {states[Partition("rewards", f"{llm}|broken")] for llm in broken.llms} == {"failed"}
     without = [outcome for outcome in run_pool(broken, instance) if outcome.error]

@@ -9,7 +9,8 @@ import pytest
 from fault_server import FaultServer, always, error, fault_server, for_prompt
 
 from erp_assets.preflight import inspect
-from erp_assets.runs import pool_states, run_pool
+from erp_assets.runs import run_pool
+from erp_assets.states import pool_states
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Warehouse
@@ -35,7 +36,7 @@ def test_a_price_of_tokens_is_multiplied_with_those_that_responses_took(
     served: Pool, instance: dg.DagsterInstance
 ) -> None:
     assert [outcome.error for outcome in run_pool(served, instance) if outcome.error] == []
-    assert set(pool_states(served, instance).values()) == {"materialized"}
+    assert set(pool_states(served).values()) == {"materialized"}
     warehouse = Warehouse(served)
     rows = warehouse.read(Partition("generations", "served")).to_pandas()
     expected = (1000 * rows["prompt_tokens"].mean() + 5000 * rows["completion_tokens"].mean()) / 1e6
@@ -56,7 +57,7 @@ def test_a_server_that_fails_half_way_keeps_what_was_sampled_and_is_gone_on_with
     assert "500" in failed
     assert "out of order" in failed
     assert "Traceback" not in failed
-    assert pool_states(served, instance)[Partition("generations", "served")] == "failed"
+    assert pool_states(served)[Partition("generations", "served")] == "failed"
     kept = Warehouse(served).staged_rows(Partition("generations", "served"))
     server.rules = []
     server.requests.clear()

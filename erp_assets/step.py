@@ -1,0 +1,157 @@
+"""What the function of an asset is given: which partitions to make, of what pool, and whom to tell.
+
+What belongs here: `Step`, and what a stage needs while it works. What to keep out: how an asset is declared (`stage`)
+and what becomes of what it makes (`making`).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import dagster as dg
+import pyarrow as pa
+
+from erp_assets.progress import Advance, progress
+from erp_resources.lineage import (
+    EVALUATIONS,
+    GATHERING,
+    REWARD_MODEL,
+    STAGES,
+    UNPARTITIONED,
+    Inputs,
+    Partition,
+    fingerprint,
+    inputs_of,
+    names_in,
+    settings_hash,
+    states,
+)
+from erp_resources.pool import Pool
+from erp_resources.settings import UserError
+from erp_resources.warehouse import Partitions, Staging, Warehouse
+
+Value: TypeAlias = pa.Table | Callable[[Path], None]
+"""A table, or a function that saves files into a folder."""
+
+
+@contextmanager
+def released(model: Any) -> Iterator[Any]:
+    """A loaded model, whose device or processes are given back at the end if it holds any."""
+    try:
+        yield model
+    finally:
+        if (close := getattr(model, "close", None)) is not None:
+            close()
+
+
+class _Everything:
+    def __contains__(self, partition: object) -> bool:
+        return True
+
+
+class Step:
+    """What an asset's function is given besides its inputs."""
+
+    def __init__(
+        self, asset: str, pool: Pool, context: dg.AssetExecutionContext, inputs: Mapping[str, Partitions]
+    ) -> None:
+        self.pool = pool
+        self.keys = list(context.partition_keys) if STAGES[asset].dimensions else [UNPARTITIONED]
+        self._every = tuple(self.keys)
+        self.asset = asset
+        self.log = context.log
+        self.run: str = context.run.run_id
+        self._context = context
+        self._reported: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._inputs: dict[str, Inputs] = {}
+        self._found: Mapping[Partition, str] = defaultdict(lambda: "materialized")
+        self._contents = {
+            partition: content for read in inputs.values() for partition, content in read.contents.items()
+        }
+
+    def names(self, key: str) -> dict[str, str]:
+        """The LLM and the reward model that a partition key names."""
+        return names_in(key, STAGES[self.asset].dimensions)
+
+    def inputs(self, key: str) -> Inputs:
+        """What a partition of this asset is made from: the LLMs that are complete.
+
+        Raises `UserError` when there is none yet, or when an evaluation that it reads is of other LLMs, or of what they
+        were before.
+        """
+        if not self._inputs:
+            if self.asset in GATHERING:
+                # Whatever is not there now counts as failed: who asks for an evaluation gets one of what there is.
+                self._found = states(self.pool, Warehouse(self.pool).stamp, failed=_Everything())
+            self._inputs = {its: inputs_of(self.pool, self.partition(its), self._found) for its in self._every}
+        inputs = self._inputs[key]
+        if not any(inputs.complete.values()):
+            raise UserError(
+                f"{self.asset}[{key}]: no LLM of pool '{self.pool.name}' has all its rewards and predictions yet; "
+                f"make them with: erp run --pool {self.pool.name}"
+            )
+        if behind := [up for up in inputs.used if up.asset in EVALUATIONS and self._found[up] != "materialized"]:
+            raise UserError(
+                f"{self.asset}[{key}]: {behind[0].asset}[{behind[0].key}] was made of other LLMs than are complete "
+                f"now, or of what they were before; make it first, with: erp run --pool {self.pool.name}"
+            )
+        return inputs
+
+    def llms(self, reward_model: str) -> list[str]:
+        """The LLMs that this evaluation by a reward model covers, in the pool file's order."""
+        key = reward_model if STAGES[self.asset].dimensions else UNPARTITIONED
+        return list(self.inputs(key).complete[reward_model])
+
+    def seen(self, key: str) -> Pool:
+        """The pool as a partition of this evaluation sees it: without what is not complete."""
+        return self.inputs(key).seen(self.pool)
+
+    def llm_keys(self, reward_model: str) -> list[str]:
+        """The keys of their partitions of this reward model."""
+        return [f"{llm}|{reward_model}" for llm in self.llms(reward_model)]
+
+    def left_out(self, key: str) -> list[str]:
+        """The LLMs and reward models of the pool that are not in an evaluation, because they are not complete."""
+        complete = self.inputs(key).complete
+        own = self.names(key).get(REWARD_MODEL)
+        covered = [own] if own else list(self.pool.reward_models)
+        absent = [name for name in covered if name not in complete]
+        return absent + [
+            llm if own else f"{llm} (by {name})"
+            for name in covered
+            if name in complete
+            for llm in self.pool.llms
+            if llm not in complete[name]
+        ]
+
+    def partition(self, key: str) -> Partition:
+        """The partition of this asset with this key."""
+        return Partition(self.asset, key)
+
+    def fingerprint(self, key: str) -> str:
+        """The hash of what a partition is being made from."""
+        return fingerprint(self.pool, self.partition(key), self.inputs(key), self._contents)
+
+    def staging(self, key: str) -> AbstractContextManager[Staging]:
+        """Where a long stage collects its chunks, so that a crash costs one of them."""
+        partition = self.partition(key)
+        return Warehouse(self.pool).staging(partition, self.fingerprint(key), settings_hash(self.pool, partition))
+
+    def progress(self, description: str, total: int, unit: str = "prompts") -> Advance:
+        """A function to call with the number of prompts, or of another unit, that were just finished."""
+        return progress(description, total, self._context.log, unit)
+
+    def report(self, key: str, **metadata: Any) -> None:
+        """Show numbers beside a partition in the UI; None stands for "undefined" and is left out."""
+        known = {name: value for name, value in metadata.items() if value is not None}
+        self._reported[key] |= known
+        self._context.add_asset_metadata(known, partition_key=key or None)
+
+    def tell_made(self, key: str) -> None:
+        """Tell Dagster that a partition is there, although its step is going to fail."""
+        materialization = dg.AssetMaterialization(
+            dg.AssetKey([self.pool.name, self.asset]), partition=key or None, metadata=self._reported[key]
+        )
+        self._context.log_event(materialization)
