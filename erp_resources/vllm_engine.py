@@ -179,7 +179,7 @@ def check_installed(model: str) -> None:
     if spec is None or spec.origin is None:  # any folder named vllm on the path has a spec, without an origin
         raise UserError(
             f"model '{model}': vLLM is not installed; install it with: "
-            "pip install 'expected-reward-routing[vllm]' (on a CPU: see docs/environments.md)"
+            "pip install 'vllm>=0.32' (on a CPU: see docs/environments.md)"
         )
 
 

@@ -101,5 +101,5 @@ def _import_datasets(name: str) -> Any:
     except ImportError as error:
         raise UserError(
             f"dataset '{name}': it is read by the Python package 'datasets' ({error}); "
-            "install it with: pip install 'expected-reward-routing[datasets]'"
+            "install it with: pip install 'datasets>=5.2'"
         ) from error

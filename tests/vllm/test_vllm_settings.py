@@ -22,7 +22,7 @@ def test_without_vllm_the_message_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, entry: Any, settings: dict[str, Any]
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(UserError, match=r"vLLM is not installed.* pip install 'expected-reward-routing\[vllm\]'"):
+    with pytest.raises(UserError, match=r"vLLM is not installed.* pip install 'vllm>=0\.32'"):
         entry.model_validate(settings).load(ROOT)
 
 
