@@ -65,7 +65,7 @@ def through_the_platform(language_model: Any, prompts: list[str], sampling: Samp
         with warehouse.staging(partition, fingerprint="benchmark") as staging:
             sample_into(staging, table, "llm", pool, lambda done: None)
         with warehouse.open(partition) as file:
-            return int(file.metadata.num_rows)
+            return file.num_rows
 
 
 def bare(llm: Any, prompts: list[str], sampling: Sampling) -> int:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -87,6 +88,50 @@ def test_columns_are_stored_by_name_whatever_their_order(warehouse: Warehouse) -
     warehouse.write(SMALL, rewards(4).select(["n", "reward", "sample", "prompt_id"]), "f")
     assert warehouse.read(SMALL).column_names == SCHEMAS["rewards"].names
     assert warehouse.read(SMALL)["reward"].to_pylist() == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def wider(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called on, rewards have one column more, as a later version of the platform gives them."""
+
+    def widen() -> None:
+        late = pa.field("readable", pa.bool_(), metadata={"about": "whether an answer was found", "late": "true"})
+        monkeypatch.setitem(SCHEMAS, "rewards", pa.schema([*SCHEMAS["rewards"], late]))
+
+    return widen
+
+
+def test_a_column_that_a_table_got_later_is_empty_in_older_files(
+    warehouse: Warehouse, wider: Callable[[], None]
+) -> None:
+    before = warehouse.write(SMALL, rewards(3), "f")
+    wider()
+    assert warehouse.stamp(SMALL) == before
+    assert warehouse.read(SMALL)["readable"].to_pylist() == [None] * 3
+    with warehouse.open(SMALL) as file:
+        assert file.read(columns=["readable", "n"]).column_names == ["readable", "n"]
+        assert file.read_row_group(0).column_names == SCHEMAS["rewards"].names
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT count(*), count(readable) FROM rewards").fetchall() == [(3, 0)]
+
+
+def test_older_and_newer_files_are_one_table_in_duckdb(warehouse: Warehouse, wider: Callable[[], None]) -> None:
+    warehouse.write(SMALL, rewards(3), "f")
+    wider()
+    warehouse.write(LARGE, rewards(2).append_column("readable", pa.array([True, None])), "f")
+    with warehouse.connect() as connection:
+        rows = connection.execute("SELECT llm, readable FROM rewards ORDER BY llm, readable").fetchall()
+    assert rows == [("org/large", True), ("org/large", None), *[("small", None)] * 3]
+
+
+def test_a_table_without_a_late_column_may_be_written_and_its_content_is_as_before(
+    warehouse: Warehouse, wider: Callable[[], None]
+) -> None:
+    before = warehouse.write(SMALL, rewards(3), "f").content
+    wider()
+    assert warehouse.write(SMALL, rewards(3), "f").content == before
+    filled = rewards(3).append_column("readable", pa.array([True, None, None]))
+    assert set(warehouse.write(SMALL, filled, "f").content) - set(before) == {"readable"}
 
 
 def test_content_does_not_depend_on_chunks_and_differs_for_any_other_value(warehouse: Warehouse) -> None:
