@@ -3,7 +3,8 @@
 What belongs here: the processes of `erp ui`, and what they are told. What to keep out: what the UI shows.
 
 `dagster dev` reads the pool files once. Here they are watched, and its code location is loaded anew when one changes,
-so that a new LLM is there, and is made where automation is on, without a click.
+so that a new LLM is there, and is made where automation is on, without a click. A file that is not valid is told, and
+its pool is left out; the others go on.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import filelock
@@ -41,10 +42,10 @@ mutation {
 def serve(root: Path, port: int, say: Say) -> int:
     """Serve the UI on loopback until it is interrupted; returns an exit status.
 
-    Raises `UserError` when a pool file is not valid, or the UI of this project is served already.
+    Raises `UserError` when the UI of this project is served already.
     """
-    for name in pool_names(root):
-        load_pool(name, root)
+    for problem in _problems(root, pool_names(root)):
+        say(problem)
     (root / WAREHOUSE_FOLDER).mkdir(exist_ok=True)
     with _only_one(root) as tell_where:
         port = _free_port(port)
@@ -115,12 +116,7 @@ def pool_files(root: Path) -> Files:
 
 
 def reload(root: Path, address: str, changed: list[str]) -> str:
-    """Have a served UI load all pools anew, if they are valid; returns what came of it, in words."""
-    try:
-        for name in pool_names(root):
-            check_entries(load_pool(name, root))
-    except UserError as error:
-        return f"{', '.join(changed)} changed, and the UI keeps what it had: {error}"
+    """Have a served UI load all pools anew; returns what came of it, in words."""
     request = urllib.request.Request(
         f"{address}/graphql", json.dumps({"query": _RELOAD}).encode(), {"content-type": "application/json"}
     )
@@ -133,7 +129,23 @@ def reload(root: Path, address: str, changed: list[str]) -> str:
     for one in loaded:
         if one and "message" in one:
             return f"{', '.join(changed)} changed, and the UI could not load it: {one['message'].splitlines()[0]}"
-    return f"{', '.join(changed)} changed: loaded anew"
+    return "\n".join([f"{', '.join(changed)} changed: loaded anew", *_problems(root, [Path(n).stem for n in changed])])
+
+
+def _problems(root: Path, names: Collection[str]) -> Iterator[str]:
+    """What is wrong with the files of these pools, in words."""
+    for name in pool_names(root):
+        if name not in names:
+            continue
+        try:
+            pool = load_pool(name, root)
+        except UserError as error:
+            yield f"Pool '{name}' is left out until its file is valid: {error}"
+            continue
+        try:
+            check_entries(pool)
+        except UserError as error:
+            yield f"Runs of pool '{name}' will fail: {error}"
 
 
 def end_dead_runs(say: Say) -> None:
@@ -169,6 +181,8 @@ def _is_alive(pid: int) -> bool:
 
 def _first_steps(root: Path, address: str) -> str:
     names = pool_names(root)
+    if not names:
+        return f"Dagster UI: {address}  (Ctrl-C ends it); there is no pool yet"
     first = next((name for name in names if (root / WAREHOUSE_FOLDER / name / "prompts").is_dir()), names[0])
     return (
         f"Dagster UI: {address}  (Ctrl-C ends it)\n"

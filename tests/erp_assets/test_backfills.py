@@ -97,6 +97,12 @@ def daemon(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield Daemon(project, instance, context)
 
 
+def test_a_pool_file_that_is_not_valid_stops_no_run_of_another_pool(daemon: Daemon) -> None:
+    (daemon.root / "pools" / "broken.yaml").write_text("name: broken\nprompts: {source: nope}\n")
+    assert daemon.backfill(["prompts"]) == BulkActionStatus.COMPLETED_SUCCESS
+    assert daemon.states()[Partition("prompts", "")] == "materialized"
+
+
 EVERY = [asset for asset in STAGES if asset not in ("fresh_generations", "reevaluations")]
 
 

@@ -11,7 +11,7 @@ from conftest import make_project
 from sklearn.linear_model import Ridge
 
 import erp
-from erp_assets.definitions import build_defs, load_definitions
+from erp_assets.definitions import INVALID, build_defs, load_definitions
 from erp_assets.features import feature_matrix
 from erp_assets.generations import chunks_by_length
 from erp_assets.prompts import identified, split_of
@@ -46,6 +46,27 @@ def test_every_pool_file_of_the_project_loads_as_one_graph_with_its_own_prefix()
     always = [asset for asset in STAGES if asset not in REEVALUATIONS]
     assert keys >= {dg.AssetKey([pool, asset]) for pool in pools for asset in always}
     assert keys <= {dg.AssetKey([pool, asset]) for pool in pools for asset in STAGES}
+
+
+def test_a_pool_file_that_is_not_valid_or_half_saved_is_left_out_says_why_and_stops_no_other(project: Path) -> None:
+    demo = (project / "pools" / "demo.yaml").read_text()
+    for name, text in {
+        "unknown": "name: unknown\nprompts: {source: nope}\n",
+        "half": demo.replace("name: demo", "name: half")[: len(demo) // 2],
+        "empty": "",
+        "no text": "\x00\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
+    }.items():
+        (project / "pools" / f"{name}.yaml").write_text(text)
+    (project / "pools" / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    (project / "pools" / "nowhere.yaml").symlink_to(project / "gone.yaml")
+    graph = load_definitions(project).resolve_asset_graph()
+    invalid = {"unknown", "half", "empty", "no text", "bytes", "nowhere"}
+    assert {key.path[0] for key in graph.get_all_asset_keys()} == {"demo", *invalid}
+    for name in invalid:
+        (key,) = (key for key in graph.get_all_asset_keys() if key.path[0] == name)
+        assert key.path[1] == INVALID
+        assert f"pools/{name}.yaml" in (graph.get(key).description or "")
+    assert graph.get(dg.AssetKey(["demo", "report"])).is_executable
 
 
 def test_dagster_maps_partitions_upstream_as_the_lineage_says(pool: Pool) -> None:

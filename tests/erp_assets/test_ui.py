@@ -83,12 +83,10 @@ def test_the_daemon_makes_what_an_edited_pool_file_asks_for_once_and_nothing_els
     refused = erp_command("ui")
     assert refused.returncode == 2
     assert "the UI of this project is served already: http://127.0.0.1:3987" in refused.stderr
-    path = made_pool.path
-    sound = path.read_text()
-    path.write_text(sound.replace("reward_models:", THIRD.replace("transformers", "transfromers")))
-    assert "'transfromers' is not one of" in served.wait_for("the UI keeps what it had")
-    path.write_text(sound)
-    served.wait_for("loaded anew")
+    half_saved = made_pool.path.with_name("half_saved.yaml")
+    half_saved.write_text(made_pool.path.read_text().replace("name: demo", "name: half_saved")[:-40])
+    served.wait_for("half_saved.yaml changed: loaded anew")
+    served.wait_for("Pool 'half_saved' is left out until its file is valid")
     grown = edit_pool("reward_models:", THIRD)
     served.wait_for("demo.yaml changed: loaded anew")
     wait_until(lambda: {*states(grown, Warehouse(grown).stamp).values()} == {"materialized"}, seconds=540)
