@@ -1,11 +1,16 @@
 """`erp status`: what is there of a pool, and what is wrong with it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
 from erp_assets.cli.terminal import literal, print_json, say, sheet, show
+
+if TYPE_CHECKING:
+    from erp_assets.states import PoolState
+    from erp_resources.pool import Pool
 
 _MARKS = {
     "materialized": ("done", "green"),
@@ -41,7 +46,12 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
             | {"blocking": check.blocking, "said": check.said}
             for check in wrong
         ]
-        print_json({"pool": chosen.name, "assets": assets, "checks": checks})
+        failures = [
+            {"asset": failure.partition.asset, "partition": failure.partition.key, "said": failure.said}
+            | {"run": failure.run, "time": failure.time}
+            for failure in seen.failures.values()
+        ]
+        print_json({"pool": chosen.name, "assets": assets, "failures": failures, "checks": checks})
         return
 
     def cell(assets: Sequence[str], key: str) -> Text:
@@ -68,9 +78,29 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     matrix.add_row("evaluation", "", *(cell(gathered, name) for name in chosen.reward_models))
     show(whole)
     show(matrix)
+    _say_failures(chosen, seen)
     for check in wrong:
         mark = ("failed", "red") if check.blocking else ("warning", "yellow")
         where = f"{check.partition.asset}[{check.partition.key}]".replace("[]", "")
         say(mark, f" {where} {check.check}: {check.said}")
     if any(state != "materialized" for state in found.values()):
         say(f"`erp run --pool {chosen.name}` makes what is not done.")
+
+
+def _say_failures(pool: "Pool", seen: "PoolState") -> None:
+    """Why what failed did, once for the partitions that share a reason; when, in which run, and what tries again."""
+    from erp_resources.notes import now_in_words
+
+    partitions: dict[tuple[str, str], list[str]] = {}
+    latest: dict[tuple[str, str], float] = {}
+    for failure in seen.failures.values():
+        reason = (failure.said, failure.run)
+        name = f"{failure.partition.asset}[{failure.partition.key}]".replace("[]", "")
+        partitions.setdefault(reason, []).append(name)
+        latest[reason] = max(latest.get(reason, 0.0), failure.time)
+    automation = pool.automation
+    again = f"at the next tick of {automation.retry} (UTC)" if automation.enabled else f"erp run --pool {pool.name}"
+    for (said, run), names in partitions.items():
+        where = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        when = f"{now_in_words(latest[said, run])}, run {run[:8]}; next try: {again}"
+        say(("failed", "red"), f" {where}: {said} ({when})")
