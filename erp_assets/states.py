@@ -111,6 +111,15 @@ def failed_checks(pool: Pool) -> list[FailedCheck]:
     return look(pool).failed_checks
 
 
+def stopped(pool: Pool) -> dict[Partition, Failure]:
+    """What a blocking check found wrong with what is stored now: nothing is built upon it, whoever asks."""
+    warehouse = Warehouse(pool)
+    noted = Notes(warehouse.folder).all().items()
+    suspects = {p: note for p, note in noted if any(one.blocking and not one.passed for one in note.findings.values())}
+    stamps = ((p, warehouse.stamp(p), note) for p, note in suspects.items())
+    return {p: failure for p, stamp, note in stamps if stamp and (failure := _stopped(p, stamp, note))}
+
+
 _NO_NOTE = Note()
 
 

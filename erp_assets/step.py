@@ -14,6 +14,7 @@ import dagster as dg
 import pyarrow as pa
 
 from erp_assets.progress import Advance, progress
+from erp_assets.states import Failure, stopped
 from erp_resources.lineage import (
     EVALUATIONS,
     GATHERING,
@@ -66,6 +67,7 @@ class Step:
         self._context = context
         self._reported: dict[str, dict[str, Any]] = defaultdict(dict)
         self._inputs: dict[str, Inputs] = {}
+        self._stopped: Mapping[Partition, Failure] = {}
         self._found: Mapping[Partition, str] = defaultdict(lambda: "materialized")
         self._contents = {
             partition: content for read in inputs.values() for partition, content in read.contents.items()
@@ -78,19 +80,26 @@ class Step:
     def inputs(self, key: str) -> Inputs:
         """What a partition of this asset is made from: the LLMs that are complete.
 
-        Raises `UserError` when there is none yet, or when an evaluation that it reads is of other LLMs, or of what they
-        were before.
+        Raises `UserError` when there is none yet, when a check stopped what it is made from, or when an evaluation that
+        it reads is of other LLMs, or of what they were before.
         """
         if not self._inputs:
+            self._stopped = stopped(self.pool)
             if self.asset in GATHERING:
                 # Whatever is not there now counts as failed: who asks for an evaluation gets one of what there is.
-                self._found = states(self.pool, Warehouse(self.pool).stamp, failed=_Everything())
+                stamp = Warehouse(self.pool).stamp
+                self._found = states(self.pool, stamp, failed=_Everything(), wrong=self._stopped)
             self._inputs = {its: inputs_of(self.pool, self.partition(its), self._found) for its in self._every}
         inputs = self._inputs[key]
         if not any(inputs.complete.values()):
             raise UserError(
                 f"{self.asset}[{key}]: no LLM of pool '{self.pool.name}' has all its rewards and predictions yet; "
                 f"make them with: erp run --pool {self.pool.name}"
+            )
+        if wrong := [up for up in inputs.used if up in self._stopped]:
+            raise UserError(
+                f"{self.asset}[{key}]: nothing is made from {wrong[0].asset}[{wrong[0].key}], which did not pass "
+                f"{self._stopped[wrong[0]].said}"
             )
         if behind := [up for up in inputs.used if up.asset in EVALUATIONS and self._found[up] != "materialized"]:
             raise UserError(

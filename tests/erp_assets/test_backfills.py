@@ -4,6 +4,7 @@ The daemon's own code decides which runs there are; they are done in this proces
 """
 
 import logging
+import shutil
 import sys
 import time
 import uuid
@@ -21,9 +22,12 @@ from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from erp_assets.definitions import load_definitions
-from erp_assets.states import pool_states
+from erp_assets.runs import run_pool
+from erp_assets.states import BLOCKING, look, pool_states
 from erp_resources.lineage import STAGES, Partition
+from erp_resources.notes import Finding, Notes, mark_of
 from erp_resources.pool import load_pool
+from erp_resources.warehouse import Warehouse
 
 _MOST_ROUNDS = 40
 
@@ -74,6 +78,12 @@ class Daemon:
         assert backfill is not None
         return backfill.status
 
+    def verdicts(self) -> set[str]:
+        """What the latest verdicts of all checks are, by Dagster's own record of every partition."""
+        graph = load_definitions(self.root).resolve_asset_graph()
+        found = self.instance.event_log_storage.get_asset_check_partition_info([*graph.asset_check_keys])
+        return {info.latest_execution_status.value for info in found}
+
     def states(self) -> dict[Partition, str]:
         """What became of the pool."""
         return pool_states(load_pool("demo", self.root))
@@ -106,6 +116,60 @@ def test_a_pool_file_that_is_not_valid_stops_no_run_of_another_pool(daemon: Daem
 EVERY = [asset for asset in STAGES if asset not in ("fresh_generations", "reevaluations")]
 
 
-def test_materialize_all_of_a_new_pool_makes_everything(daemon: Daemon) -> None:
+def test_materialize_all_of_a_new_pool_makes_everything_and_checks_it(daemon: Daemon) -> None:
     assert daemon.backfill(EVERY) == BulkActionStatus.COMPLETED_SUCCESS
     assert set(daemon.states().values()) == {"materialized"}
+    assert "PLANNED" not in daemon.verdicts()
+    assert run_pool(load_pool("demo", daemon.root), daemon.instance) == []
+
+
+def test_an_llm_that_fails_stops_what_gathers_in_a_backfill_and_not_the_chains_of_others(
+    daemon: Daemon, made_project: Path
+) -> None:
+    shutil.copytree(made_project / "warehouse", daemon.root / "warehouse", dirs_exist_ok=True)
+    shutil.rmtree(daemon.root / "models" / "large")
+    began = time.time()
+    assert daemon.backfill(["generations", "rewards", "zooter"]) == BulkActionStatus.COMPLETED_FAILED
+    pool = load_pool("demo", daemon.root)
+    assert "models/large" in look(pool).failures[Partition("generations", "large")].said
+    notes = Notes(Warehouse(pool).folder).all().items()
+    made = {p for p, note in notes if note.last_try and note.last_try.began > began}
+    assert {Partition("rewards", "small|taste"), Partition("rewards", "small|vowels")} <= made
+    assert not any(p.asset == "zooter" for p in made)
+
+
+def test_one_llm_one_reward_model_and_a_range_are_made_from_what_is_there(daemon: Daemon, made_project: Path) -> None:
+    shutil.copytree(made_project / "warehouse", daemon.root / "warehouse", dirs_exist_ok=True)
+    for assets, keys in (
+        (["generations"], ["large"]),
+        (["rewards", "expected_rewards"], ["small|taste"]),
+        (["probes"], ["small|taste", "large|taste"]),
+        (["zooter", "beliefs", "frontiers"], ["vowels"]),
+        (["report"], None),
+    ):
+        assert daemon.backfill(assets, keys) == BulkActionStatus.COMPLETED_SUCCESS
+        assert set(daemon.states().values()) == {"materialized"}
+    assert "PLANNED" not in daemon.verdicts()
+    assert run_pool(load_pool("demo", daemon.root), daemon.instance) == []
+
+
+def test_what_a_check_stopped_is_built_upon_by_no_backfill(
+    daemon: Daemon, made_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made_project / "warehouse", daemon.root / "warehouse", dirs_exist_ok=True)
+    pool = load_pool("demo", daemon.root)
+    rewards = Partition("rewards", "small|vowels")
+    stamp = Warehouse(pool).stamp(rewards)
+    assert stamp is not None
+    (check,) = BLOCKING["rewards"]
+    finding = Finding(passed=False, blocking=True, said="12 are nan", time=time.time(), run="one", of=mark_of(stamp))
+    Notes(Warehouse(pool).folder).add(rewards, {check: finding})
+    assert daemon.backfill(["expected_rewards"], ["small|vowels"]) == BulkActionStatus.COMPLETED_FAILED
+    assert "12 are nan" in look(pool).failures[Partition("expected_rewards", "small|vowels")].said
+    assert daemon.backfill(["zooter"], ["vowels"]) == BulkActionStatus.COMPLETED_SUCCESS
+    assert Warehouse(pool).read(Partition("zooter", "vowels"))["llm"].to_pylist() == ["large"]
+    assert daemon.backfill(["beliefs"], ["vowels"]) == BulkActionStatus.COMPLETED_SUCCESS
+    Notes(Warehouse(pool).folder).forget(rewards)
+    assert daemon.backfill(["beliefs"], ["vowels"]) == BulkActionStatus.COMPLETED_FAILED
+    said = look(pool).failures[Partition("beliefs", "vowels")].said
+    assert "zooter[vowels] was made of other LLMs than are complete now" in said
