@@ -129,7 +129,9 @@ def test_an_llm_that_fails_stops_what_gathers_in_a_backfill_and_not_the_chains_o
     shutil.copytree(made_project / "warehouse", daemon.root / "warehouse", dirs_exist_ok=True)
     shutil.rmtree(daemon.root / "models" / "large")
     began = time.time()
-    assert daemon.backfill(["generations", "rewards", "zooter"]) == BulkActionStatus.COMPLETED_FAILED
+    assert (
+        daemon.backfill(["generations", "rewards", "expected_rewards", "zooter"]) == BulkActionStatus.COMPLETED_FAILED
+    )
     pool = load_pool("demo", daemon.root)
     assert "models/large" in look(pool).failures[Partition("generations", "large")].said
     notes = Notes(Warehouse(pool).folder).all().items()
