@@ -297,7 +297,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             duplicates_dropped=loaded.num_rows - table.num_rows,
             categories=len(table["category"].unique()),
             **_renewal(Warehouse(step.pool), table),
-            **{f"left out: {reason}": count for reason, count in source.notes.items()},
+            **{f"prompts: {reason}": count for reason, count in source.notes.items()},
         )
         return table.append_column("split", pa.array(splits, type=pa.string())).select(SCHEMAS["prompts"].names)
 

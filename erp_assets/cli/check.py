@@ -31,7 +31,7 @@ def check(
         print_json({"pool": chosen.name, **dataclasses.asdict(found)})
     else:
         for reason, count in found.left_out.items():
-            say(f"prompts: {count:,} left out: {reason}")
+            say(f"prompts: {reason}: {count:,}")
         if found.work:
             _print_work(chosen, found.prompts or 0, found.work)
         for line in found.problems:

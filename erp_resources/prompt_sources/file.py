@@ -1,4 +1,4 @@
-"""Prompts that stand in a file of the user's: Parquet, JSONL or CSV."""
+"""Prompts that stand in a file of the user's: Parquet, JSON or CSV."""
 
 import hashlib
 import json
@@ -12,15 +12,16 @@ import pyarrow.compute as pc
 from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
-from erp_resources.prompt_sources.sampling import draw, prompt_keys
+from erp_resources.prompt_sources.sampling import agreed, draw, prompt_keys
 from erp_resources.settings import Settings, UserError
-from erp_resources.tables import FORMATS, check_column, read_rows
+from erp_resources.tables import Rows, check_column, check_file, find_column, flatten, form_of, read_rows, told
 
 
 class Columns(Settings):
     """What the file calls its columns: `prompt: question` reads the prompts from its column question.
 
-    A column that is not named here is read under its own name, where the file has one.
+    A column that is not named here is read under its own name, where the file has one. Neither case nor blanks
+    around a name count; `prompt: input.question` is the key question of objects in a column input.
     """
 
     prompt: str | None = None
@@ -37,14 +38,16 @@ class Columns(Settings):
         found = {}
         for name in PROMPTS.names:
             own_name = getattr(self, name)
-            if own_name is not None or name in present or name == "prompt":
-                found[name] = own_name or name
-                check_column(found[name], present, place)
+            column = find_column([own_name or name], present, place)
+            if column is not None:
+                found[name] = column
+            elif own_name is not None or name == "prompt":
+                check_column(own_name or name, present, place)
         return found
 
 
 class FilePrompts(Settings):
-    """The rows of `path`, relative to the project: .parquet, .jsonl or .csv, the last two also as .gz.
+    """The rows of `path`, a file relative to the project in a format that `erp_resources.tables` reads.
 
     Only the prompt is needed: without a column for it `embed_text` is the prompt, `category` "all",
     `source` the file's name, and there is no answer. `per_category` draws so many of each category
@@ -60,8 +63,10 @@ class FilePrompts(Settings):
     @field_validator("path")
     @classmethod
     def _known_format(cls, path: str) -> str:
-        if not path.lower().endswith(FORMATS):
-            raise ValueError(f"'{path}' does not end in one of {', '.join(FORMATS)}")
+        try:
+            form_of(path)
+        except UserError as error:
+            raise ValueError(f"'{path}' {error}") from None
         return path
 
     def load(self, root: Path) -> PromptSource:
@@ -70,15 +75,18 @@ class FilePrompts(Settings):
 
     def fingerprint(self, root: Path) -> str:
         """Changes with the entry and with the file's content, not with its folder."""
-        with self._file(root).open("rb") as file:
-            digest = hashlib.file_digest(file, "blake2b").hexdigest()
+        file = self._file(root)
+        with told(self.path), file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "blake2b").hexdigest()
         entry = self.model_dump(exclude={"path"})
         return json.dumps(entry | {"name": Path(self.path).name, "content": digest})
 
     def _file(self, root: Path) -> Path:
         file = root / self.path
-        if not file.is_file():
-            raise UserError(f"path '{self.path}': there is no file {file}; give one relative to {root}")
+        with told(self.path):
+            if not file.exists():
+                raise UserError(f"path '{self.path}': there is no file {file}; give one relative to {root}")
+        check_file(file, self.path)
         return file
 
 
@@ -94,25 +102,34 @@ class _FileSource:
         """See `PromptSource.load`. Raises `UserError` with the line of the first row that does not fit."""
         settings = self._settings
         rows = read_rows(self._file, settings.path)
-        n = rows.table.num_rows
-        if not n:
+        if not rows.table.num_rows:
             raise UserError(f"{settings.path}: it has no rows")
-        names = settings.columns.found_in(rows.table.column_names, settings.path)
-        columns = {}
-        for name, own_name in names.items():
-            column = rows.texts(own_name)
-            is_blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
-            if name == "answer":  # a CSV cannot tell no text from an empty one
-                column = pc.if_else(is_blank, None, column)
-            elif pc.any(is_blank).as_py():
-                place = rows.place(pc.index(is_blank, True).as_py())
-                raise UserError(f"{place}: column '{own_name}' is empty; write a {name} there or remove the row")
-            columns[name] = column
-        columns.setdefault("embed_text", columns["prompt"])
-        columns.setdefault("category", pa.array(["all"] * n))
-        columns.setdefault("answer", pa.nulls(n, pa.string()))
-        columns.setdefault("source", pa.array([self._file.name] * n))
-        table = pa.table({name: columns[name] for name in PROMPTS.names}, schema=PROMPTS)
+        table = _prompts(rows, settings.columns, self._file.name)
         keys = prompt_keys(table["prompt"], settings.seed)
-        drawn, self.notes = draw(keys, pd.Categorical(table["category"].to_pylist()), settings.per_category)
+        table, notes = agreed(table, keys, rows.place)
+        drawn, drawing = draw(keys, pd.Categorical(table["category"].to_pylist()), settings.per_category)
+        self.notes = rows.notes | notes | drawing
         return table.take(pa.array(drawn))
+
+
+def _prompts(rows: Rows, wanted: Columns, file: str) -> pa.Table:
+    """The prompts of all rows. Raises `UserError` with the line of the first that does not fit."""
+    if any(name and name not in rows.table.column_names for name in wanted.model_dump().values()):
+        rows = flatten(rows)
+    n = rows.table.num_rows
+    columns = {}
+    for name, own_name in wanted.found_in(rows.table.column_names, rows.path).items():
+        is_prompt = name in ("prompt", "embed_text")
+        column = rows.prompts(own_name) if is_prompt else rows.labels(own_name)
+        is_blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+        if name == "answer":  # a CSV cannot tell no text from an empty one
+            column = pc.if_else(is_blank, None, column)
+        elif pc.any(is_blank).as_py():
+            place = rows.place(pc.index(is_blank, True).as_py())
+            raise UserError(f"{place}: column '{own_name}' is empty; write a {name} there or remove the row")
+        columns[name] = column
+    columns.setdefault("embed_text", columns["prompt"])
+    columns.setdefault("category", pa.array(["all"] * n))
+    columns.setdefault("answer", pa.nulls(n, pa.string()))
+    columns.setdefault("source", pa.array([file] * n))
+    return pa.table({name: columns[name] for name in PROMPTS.names}, schema=PROMPTS)

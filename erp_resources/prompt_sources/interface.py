@@ -22,7 +22,10 @@ class PromptSource(Protocol):
 
     @property
     def notes(self) -> dict[str, int]:
-        """What `load` left out, by reason, and what it was short of: numbers of prompts. Empty before."""
+        """What `load` left out, was short of or read otherwise than it stood, in words, each with a number of prompts.
+
+        Empty before.
+        """
         ...
 
     def load(self) -> pa.Table:

@@ -516,6 +516,7 @@ def test_so_many_of_each_category_are_drawn_from_a_file(tmp_path: Path) -> None:
     assert results[0] == results[1]
     rows, notes = results[0]
     assert [row["category"] for row in rows] == ["even"] * 4 + ["odd"] * 4 + ["rare"]
+    assert notes.pop("repeated with another category, of which the first by its name counts") == 1
     assert notes == {"repeated": 1, "not drawn": 12, "short of per_category: rare": 3}
 
 
@@ -545,22 +546,20 @@ def test_so_many_of_each_category_are_drawn_from_a_file(tmp_path: Path) -> None:
             '{"prompt": "a"}\n{"prompt": "b"',
             "p.jsonl:2: is not JSON: Expecting ',' delimiter; a .jsonl file has",
         ),
-        ("p.jsonl", '[{"prompt": "a"}]', 'p.jsonl:1: is no object, but [{"prompt": "a"}]; write {"prompt": ...}'),
+        ("p.jsonl", '{"prompt": "a"}\n["b"]', 'p.jsonl:2: is no object, but ["b"]; write {"prompt": ...}'),
         (
             "p.jsonl",
             '{"prompt": "a"}\n{"prompt": 7}',
-            "p.jsonl:2: column 'prompt' holds 7, but text is needed; put it in",
+            "p.jsonl:2: column 'prompt' holds 7, but text or a list of messages is needed",
         ),
-        ("p.jsonl", '{"prompt": "a", "answer": [4]}', "p.jsonl:1: column 'answer' holds [4], but text is needed"),
-        ("p.jsonl", '{"prompt": "\\ud800"}', "p.jsonl: it cannot be read: 'utf-8' codec can't encode"),
-        ("p.csv", b"prompt\n\xff\n", "p.csv: it cannot be read: 'utf-8' codec can't decode"),
-        ("p.csv.gz", "prompt\na\n", "p.csv.gz: it cannot be read: Not a gzipped file"),
+        ("p.jsonl", '{"prompt": "a", "answer": [4, 5]}', "p.jsonl:1: column 'answer' holds [4, 5], but a name or a"),
+        ("p.csv", b"prompt\n\xff\n", "p.csv:2: is not UTF-8: byte 0xff; save the file as UTF-8"),
         ("p.parquet", "prompt\na\n", "p.parquet: it cannot be read: Parquet magic bytes not found"),
         ("p.parquet", {"prompt": ["a", None]}, "p.parquet: row 2: column 'prompt' is empty"),
         (
             "p.parquet",
-            {"prompt": ["a"], "answer": [4]},
-            "p.parquet: its column 'answer' holds int64, but text is needed",
+            {"prompt": [4]},
+            "p.parquet: row 1: column 'prompt' holds 4, but text is needed; write the column as text",
         ),
         ("p.parquet", {"promt": ["a"]}, "p.parquet: there is no column 'prompt' (it has promt); did you mean 'promt'?"),
         ("p.parquet", {"prompt": pa.array([], pa.string())}, "p.parquet: it has no rows"),
@@ -605,8 +604,8 @@ def test_the_fingerprint_changes_with_the_files_content_not_with_its_folder(tmp_
     ("prompts", "message"),
     [
         (
-            "{source: file, path: data/p.txt}",
-            "pools/demo.yaml:2: prompts.path: 'data/p.txt' does not end in one of .parquet, .jsonl, .jsonl.gz, .csv",
+            "{source: file, path: data/p.xlsx}",
+            "pools/demo.yaml:2: prompts.path: 'data/p.xlsx' is a workbook; save its sheet as CSV UTF-8",
         ),
         (
             "{source: file, path: p.csv, columns: {promt: question}}",

@@ -119,7 +119,7 @@ def test_prompts_of_the_same_text_are_one_with_all_outcomes_and_a_leak_is_held_o
         ("prompt_id,prompt,llm,reward\n1,a,x,1\n1,b,y,1\n", "o.csv:3: the prompt_id '1' stood above with another"),
         ("prompt,llm,reward\na,x\n", "o.csv:2: has 2 cells, but the header has 3"),
         ("prompt,llm,reward\n", "o.csv: it has no rows"),
-        ("prompt,llm,llm\na,x,1\n", "o.csv:1: the column 'llm' stands twice"),
+        ("prompt,llm,llm\na,x,1\n", "o.csv: the column 'llm' stands twice"),
         ("prompt,verdict\na,fine\n", "o.csv: it has neither a column 'llm' nor a column of numbers for each LLM"),
     ],
 )

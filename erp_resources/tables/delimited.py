@@ -1,0 +1,160 @@
+"""CSV and its kin: cells between commas, semicolons, tabs or bars.
+
+What belongs here: which separator a file has, and its rows with the lines on which they begin. What to keep out: the
+types of its columns, which are all text here (`rows`).
+"""
+
+import csv
+import io
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+import numpy as np
+import pyarrow as pa
+
+from erp_resources.settings import UserError
+from erp_resources.tables.names import unique
+from erp_resources.tables.parts import Part
+
+_HEAD = 1 << 16
+_TRIED_ROWS = 200
+_BATCH_ROWS = 20_000
+_BATCH_LETTERS = 1 << 24
+_SEPARATORS = (",", ";", "\t")
+_NAMES = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
+_HINT = re.compile(r"sep=([,;|\t])[\r\n]+")
+"""The line by which Excel tells itself a file's separator."""
+
+
+def read_delimited(stream: TextIO, name: str, path: str, notes: dict[str, int]) -> Iterator[Part]:
+    """The rows, batch by batch, all columns of them text, after a part that has the columns alone.
+
+    The separator is the one by which the first rows have as many cells as the header. `notes` are added to.
+
+    Raises `UserError` with the line of a row that has more or fewer cells than the header.
+    """
+    csv.field_size_limit(sys.maxsize)  # the default refuses a prompt of 131,072 characters
+    head = stream.read(_HEAD)
+    is_whole = len(head) < _HEAD
+    head += stream.readline()
+    if head.lstrip()[:2] in ('{"', "[{"):
+        raise UserError(f"{path}: holds JSON; give it the ending .jsonl or .json")
+    hint = _HINT.match(head)
+    first = 1
+    if hint:
+        head = head[hint.end() :]
+        first = 2
+    usual = "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
+    separator = hint[1] if hint else _separator(head, usual, is_whole)
+    blanks = _has_blanks(head, separator)
+    if separator != usual:
+        notes[f"read with {_NAMES[separator]} between cells"] = 1
+    if blanks:
+        notes["blanks after the separators are left out"] = 1
+    lines = itertools.chain(io.StringIO(head, newline=""), stream)
+    yield from _parts(_rows(lines, separator, blanks, path, first), separator, path, notes)
+
+
+def _separator(head: str, usual: str, is_whole: bool) -> str:
+    """The separator by which all the first rows have as many cells as the header, at least two."""
+    line = head.lstrip("\r\n").partition("\n")[0]
+    candidates = [usual, *(separator for separator in _SEPARATORS if separator != usual)]
+    if not any(separator in line for separator in candidates):
+        candidates.append("|")
+    splitting = []
+    for separator in candidates:
+        widths = _widths(head, separator, is_whole)
+        if not widths or widths[0] < 2:
+            continue
+        splitting.append(separator)
+        if len(set(widths)) == 1:
+            return separator
+    return splitting[0] if splitting else usual
+
+
+def _widths(head: str, separator: str, is_whole: bool) -> list[int]:
+    """How many cells the first rows have; none when they are not written with this separator."""
+    rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    widths = []
+    try:
+        for row in itertools.islice(rows, _TRIED_ROWS):
+            if _has_text(row):
+                widths.append(len(row))
+    except csv.Error:
+        # The end of the head can be in the middle of a quoted cell.
+        return widths if not is_whole or len(widths) > 1 else widths[:1]
+    return widths
+
+
+def _has_blanks(head: str, separator: str) -> bool:
+    """Whether a blank stands after every separator of the header."""
+    rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+    try:
+        header = next((row for row in rows if _has_text(row)), [])
+    except csv.Error:
+        return False
+    return len(header) > 1 and all(cell.startswith(" ") for cell in header[1:])
+
+
+def _has_text(row: list[str]) -> bool:
+    """Whether a row is one: spreadsheets write rows of nothing but separators behind the last."""
+    return bool(row) and (len(row) == 1 or bool("".join(row).strip()))
+
+
+def _rows(lines: Iterator[str], separator: str, blanks: bool, path: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """The rows and the lines on which they begin."""
+    reader = csv.reader(_text_only(lines, path, first), delimiter=separator, skipinitialspace=blanks, strict=True)
+    start = first
+    try:
+        for row in reader:
+            yield start, row
+            start = reader.line_num + first
+    except csv.Error as error:
+        way_out = "; inside quoted text write a quote twice" if "expected after" in str(error) else ""
+        raise UserError(f"{path}:{start}: is not CSV: {error}{way_out}") from error
+
+
+def _text_only(lines: Iterator[str], path: str, first: int) -> Iterator[str]:
+    for number, line in enumerate(lines, start=first):
+        if "\0" in line:
+            raise UserError(f"{path}:{number}: holds a NUL byte, which is no text; the file is damaged there")
+        yield line
+
+
+def _parts(rows: Iterator[tuple[int, list[str]]], separator: str, path: str, notes: dict[str, int]) -> Iterator[Part]:
+    header: list[str] = []
+    cells: list[list[str]] = []
+    lines: list[int] = []
+    letters = 0
+    for line, row in rows:
+        if not row:
+            continue
+        if len(row) > 1 and not "".join(row).strip():
+            notes["empty rows"] = notes.get("empty rows", 0) + 1
+        elif not header:
+            header = row
+            yield _part(header, [], [], separator)
+        elif len(row) != len(header):
+            raise UserError(
+                f"{path}:{line}: has {len(row)} cells, but the header has {len(header)}; quote text with "
+                + {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[separator]
+            )
+        else:
+            cells.append(row)
+            lines.append(line)
+            letters += sum(map(len, row))
+            if len(cells) == _BATCH_ROWS or letters > _BATCH_LETTERS:
+                yield _part(header, cells, lines, separator)
+                cells, lines, letters = [], [], 0
+    if cells:
+        yield _part(header, cells, lines, separator)
+
+
+def _part(header: list[str], cells: list[list[str]], lines: list[int], separator: str) -> Part:
+    columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
+    names, twice = unique(header)
+    table = pa.table([pa.array(columns[position], pa.string()) for position in names], names=list(names.values()))
+    return Part(table, np.array(lines, dtype=np.int64), twice=twice, decimal_comma=separator == ";")
