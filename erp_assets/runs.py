@@ -1,7 +1,8 @@
 """What `erp run` does: find what is missing or stale, and materialise it in as few runs as make sense.
 
-What belongs here: the grouping of partitions into Dagster runs, and these runs in this process. What to keep out:
-the state of a pool (`states`), runs that Dagster starts by itself (`automation`), printing (`cli`).
+What belongs here: which runs there are to do, in what order, and the grouping of partitions into them. What to keep
+out: how one run is done (`execution`), the state of a pool (`states`), runs that Dagster starts by itself
+(`automation`), printing (`cli`).
 """
 
 import itertools
@@ -10,18 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
-from dagster._core.execution.plan.objects import StepFailureData
 
 from erp_assets.definitions import build_defs
-from erp_assets.partitions import latest_window, partitions_def
+from erp_assets.execution import Executor, Outcome, Run, wait_for_gpu
+from erp_assets.instance import end_dead_runs
+from erp_assets.interrupts import Interrupts, heard
+from erp_assets.partitions import latest_window
 from erp_assets.preflight import prompts_to_sample
-from erp_assets.stage import GPU, loads_local_model
-from erp_assets.states import look, pool_states
-from erp_resources import lineage
+from erp_assets.stage import loads_local_model
+from erp_assets.states import PoolState, look
 from erp_resources.lineage import (
     EVALUATIONS,
+    LLM,
     REEVALUATIONS,
+    REWARD_MODEL,
     STAGES,
     UNPARTITIONED,
     Partition,
@@ -33,10 +36,7 @@ from erp_resources.pool import Pool, check_entries
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
 
-_POOL_TAG = "erp/pool"
-_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
-_CHECK_FAILED = DagsterAssetCheckFailedError.__name__
-_RANGE_TAG = "dagster/asset_partition_range"
+__all__ = ["Outcome", "Run", "rectangles", "reevaluate", "run_pool"]
 
 _WAVES: tuple[tuple[str, ...], ...] = (
     ("prompts", "prompt_embeddings", "features"),
@@ -50,29 +50,15 @@ _WAVES: tuple[tuple[str, ...], ...] = (
 )
 """Assets that share their partitions and may share a run; a run costs about a second of its own."""
 
-_ONE_RUN_PER = {"generations": "llm", "rewards": "reward_model"}
-"""Assets that load a model: one run for each of its names, so that it is loaded once and fails alone."""
-
 
 @dataclass(frozen=True)
-class Run:
-    """One Dagster run: these assets, for these partition keys, which form a rectangle of the pool.
+class Told:
+    """Whom to tell what happens: a run that begins or ended, how much is to be sampled, and who has the GPU."""
 
-    `checks_only`: the partitions are there, and only their checks are done.
-    """
-
-    assets: tuple[str, ...]
-    keys: tuple[str, ...]
-    checks_only: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a run; `error` is None when it succeeded."""
-
-    run: Run
-    seconds: float
-    error: str | None
+    on_start: Callable[[Run], None] = lambda run: None
+    on_end: Callable[[Outcome], None] = lambda outcome: None
+    on_work: Callable[[dict[str, int]], None] = lambda to_sample: None
+    on_wait: Callable[[str], None] = lambda holder: None
 
 
 def run_pool(
@@ -92,7 +78,7 @@ def run_pool(
     `llms`, `reward_models` and `select` (assets) restrict it; what is not selected is neither made nor repaired.
     `on_work` is told beforehand how many prompts each LLM is going to be asked, `on_wait` which run has the GPU. A
     failed run holds back only what needs its partitions. Raises `UserError`, before anything is made, for a name that
-    the pool does not have and for a model or function that is not there.
+    the pool does not have and for a model or function that is not there, and `KeyboardInterrupt` for a signal.
     """
     for option, given, known in (
         ("--llm", llms, pool.llms),
@@ -102,91 +88,107 @@ def run_pool(
         for name in given:
             if name not in known:
                 raise UserError(f"{option} {name}: pool '{pool.name}' has {', '.join(known)}")
-
     check_entries(pool)
-    wanted = {"llm": set(llms or pool.llms), "reward_model": set(reward_models or pool.reward_models)}
-    definitions = build_defs([pool])
-    outcomes: list[Outcome] = []
-    _tell_instance(pool, instance)
+    with heard() as interrupts:
+        work = _Work(pool, instance, Told(on_start, on_end, on_work, on_wait), interrupts)
+        work.select(llms, reward_models, select)
+        work.check_what_was_not()
+        for wave in _WAVES:
+            work.do_wave(wave)
+        return work.outcomes
 
-    def do(run: Run) -> None:
-        if any(loads_local_model(pool, asset) for asset in run.assets) and not run.checks_only:
-            _wait_for_gpu(instance, on_wait)
-        on_start(run)
-        began = time.monotonic()
-        error = _materialize(definitions, pool, run, instance)
-        outcomes.append(Outcome(run, time.monotonic() - began, error))
-        on_end(outcomes[-1])
 
-    def todo(asset: str, found: dict[Partition, str]) -> list[str]:
-        if select and asset not in select:
-            return []
-        return [
-            partition.key
-            for partition in partitions_of(pool, asset)
-            if found[partition] != "materialized"
-            and all(
-                name in wanted[dimension]
-                for dimension, name in names_in(partition.key, STAGES[asset].dimensions).items()
-            )
-        ]
+class _Work:
+    """What one `erp run` has done and has to do."""
 
-    # A process that was killed between a partition and its check leaves it there, but never checked.
-    seen = look(pool)
-    found = seen.states
-    for asset in STAGES:
-        there = [p.key for p in partitions_of(pool, asset) if found[p] == "materialized" and p in seen.unchecked]
-        for names in rectangles(pool, asset, there):
-            do(Run((asset,), names, checks_only=True))
+    def __init__(self, pool: Pool, instance: dg.DagsterInstance, told: Told, interrupts: Interrupts) -> None:
+        self.outcomes: list[Outcome] = []
+        self._pool = pool
+        self._instance = instance
+        self._told = told
+        self._interrupts = interrupts
+        self._executor = Executor(build_defs([pool]), pool, instance)
+        self._seen: PoolState | None = None
+        self.select((), (), ())
+        end_dead_runs(instance, held_pool=pool.name)
+        _tell_what_is_there(pool, instance, self._now())
 
-    for wave in _WAVES:
-        if "generations" in wave and (llms_to_do := todo("generations", pool_states(pool))):
-            on_work(_to_sample(pool, llms_to_do))
-        found = pool_states(pool)
-        keys = [todo(asset, found) for asset in wave]
+    def select(self, llms: Sequence[str], reward_models: Sequence[str], assets: Sequence[str]) -> None:
+        """Restrict it to these; none stands for all."""
+        self._names = {LLM: set(llms or self._pool.llms), REWARD_MODEL: set(reward_models or self._pool.reward_models)}
+        self._assets = set(assets or STAGES)
+
+    def check_what_was_not(self) -> None:
+        """Do the checks of what a process made that was killed before them."""
+        seen = self._now()
+        for asset in STAGES:
+            there = [partition.key for partition in partitions_of(self._pool, asset) if partition in seen.unchecked]
+            there = [key for key in there if seen.states[Partition(asset, key)] == "materialized"]
+            for names in rectangles(self._pool, asset, there, loads_models=False):
+                self.do(Run((asset,), names, checks_only=True))
+
+    def do_wave(self, wave: tuple[str, ...]) -> None:
+        """Make what is to be made of some assets: in one run where nothing of them is there, else one by one."""
+        if "generations" in wave and (llms := self._todo("generations")):
+            self._told.on_work(_to_sample(self._pool, llms))
+        found = self._now().states
+        keys = [self._todo(asset) for asset in wave]
         anew = all(
             found[Partition(asset, key)] == "missing" for asset, names in zip(wave, keys, strict=True) for key in names
         )
         together = anew and all(names == keys[0] for names in keys)
         for assets in [wave] if together else [(asset,) for asset in wave]:
-            found = pool_states(pool)
-            ready = [
-                key
-                for key in todo(assets[0], found)
-                if all(
-                    inputs_of(pool, Partition(asset, key), found).are_there(
-                        found, also={Partition(before, key) for before in assets[:place]}
-                    )
-                    for place, asset in enumerate(assets)
+            for names in rectangles(self._pool, assets[0], self._ready(assets)):
+                self.do(Run(assets, names))
+
+    def do(self, run: Run) -> None:
+        """Do one run, when it is its turn."""
+        self._interrupts.raise_if_heard()
+        if any(loads_local_model(self._pool, asset) for asset in run.assets) and not run.checks_only:
+            wait_for_gpu(self._instance, self._pool.name, self._told.on_wait)
+        self._told.on_start(run)
+        began = time.monotonic()
+        self._seen = None
+        try:
+            error = self._executor.execute(run)
+        finally:
+            self._interrupts.raise_if_heard()
+        self.outcomes.append(Outcome(run, time.monotonic() - began, error))
+        self._told.on_end(self.outcomes[-1])
+
+    def _now(self) -> PoolState:
+        """The state of the pool, read once between two runs."""
+        if self._seen is None:
+            self._seen = look(self._pool)
+        return self._seen
+
+    def _todo(self, asset: str) -> list[str]:
+        if asset not in self._assets:
+            return []
+        found = self._now().states
+        return [
+            partition.key
+            for partition in partitions_of(self._pool, asset)
+            if found[partition] != "materialized"
+            and all(
+                name in self._names[dimension]
+                for dimension, name in names_in(partition.key, STAGES[asset].dimensions).items()
+            )
+        ]
+
+    def _ready(self, assets: tuple[str, ...]) -> list[str]:
+        """The keys that are to be made of the first of these assets, and can be made of all."""
+        found = self._now().states
+        return [
+            key
+            for key in self._todo(assets[0])
+            if all(
+                inputs_of(self._pool, Partition(asset, key), found).are_there(
+                    found, also={Partition(before, key) for before in assets[:place]}
                 )
-            ]
-            for names in rectangles(pool, assets[0], ready):
-                do(Run(assets, names))
-    return outcomes
-
-
-def _wait_for_gpu(instance: dg.DagsterInstance, on_wait: Callable[[str], None]) -> None:
-    """Wait until a slot of the pool `gpu` is free; a run that ended, however, holds none.
-
-    Dagster waits, too, but without a word and with a busy core, and for ever for a run whose process was killed.
-    """
-    storage = instance.event_log_storage
-    if not storage.supports_global_concurrency_limits:
-        return
-    is_told = False
-    while True:
-        info = storage.get_concurrency_info(GPU)
-        for run_id in info.active_run_ids | info.assigned_run_ids | info.pending_run_ids:
-            run = instance.get_run_by_id(run_id)
-            if run is None or run.is_finished:
-                storage.free_concurrency_slots_for_run(run_id)
-        info = storage.get_concurrency_info(GPU)
-        if info.slot_count == 0 or len(info.claimed_slots) < info.slot_count:
-            return
-        if not is_told:
-            on_wait(", ".join(sorted(run_id[:8] for run_id in info.active_run_ids)))
-            is_told = True
-        time.sleep(1)
+                for place, asset in enumerate(assets)
+            )
+        ]
 
 
 def _to_sample(pool: Pool, llms: Sequence[str]) -> dict[str, int]:
@@ -206,130 +208,80 @@ def reevaluate(
 ) -> tuple[Outcome, str]:
     """Re-evaluate the pool now, as the latest of its times, which is returned; what that had is replaced."""
     window = latest_window(pool)
-    run = Run(REEVALUATIONS, (window,))
-    _tell_instance(pool, instance)
-    if any(loads_local_model(pool, asset) for asset in REEVALUATIONS):
-        _wait_for_gpu(instance, on_wait)
-    on_start(run)
-    began = time.monotonic()
-    error = _materialize(build_defs([pool]), pool, run, instance)
-    outcome = Outcome(run, time.monotonic() - began, error)
-    on_end(outcome)
-    return outcome, window
+    with heard() as interrupts:
+        work = _Work(pool, instance, Told(on_start, on_end, on_wait=on_wait), interrupts)
+        work.do(Run(REEVALUATIONS, (window,)))
+    return work.outcomes[-1], window
 
 
-def rectangles(pool: Pool, asset: str, keys: Sequence[str]) -> list[tuple[str, ...]]:
+def rectangles(pool: Pool, asset: str, keys: Sequence[str], *, loads_models: bool = True) -> list[tuple[str, ...]]:
     """The keys, grouped as runs: Dagster takes a contiguous range in each dimension.
 
-    Assets that load a model get a run for each of its names; the others as few runs as they can have.
+    What loads a model gets runs of its own, so that it is loaded once and fails alone; the others as few as there
+    can be.
     """
+    by_model: dict[str, list[str]] = {}
+    for key in keys:
+        by_model.setdefault(_model_of(pool, asset, key) if loads_models else "", []).append(key)
+    return [names for alike in by_model.values() for names in _rectangles(pool, asset, alike)]
+
+
+def _model_of(pool: Pool, asset: str, key: str) -> str:
+    """The model that is loaded to make a partition; nothing when its outcomes are recorded, or none is needed."""
+    names = names_in(key, STAGES[asset].dimensions)
+    if asset == "generations":
+        return names[LLM] if names[LLM] in pool.sampled_llms else ""
+    if asset == "rewards":
+        is_recorded = pool.reward_models[names[REWARD_MODEL]].backend == "recorded"
+        return "" if is_recorded and names[LLM] not in pool.sampled_llms else names[REWARD_MODEL]
+    return ""
+
+
+def _rectangles(pool: Pool, asset: str, keys: Sequence[str]) -> list[tuple[str, ...]]:
     dimensions = STAGES[asset].dimensions
     if not dimensions:
         return [tuple(keys)] if keys else []
     names = [names_in(key, dimensions) for key in keys]
     if len(dimensions) == 1:
-        order = list(pool.llms) if dimensions[0] == "llm" else list(pool.reward_models)
-        ranges = _ranges(order, [name[dimensions[0]] for name in names])
-        if _ONE_RUN_PER.get(asset) == dimensions[0]:
-            ranges = [(name,) for group in ranges for name in group]
-        return ranges
+        order = list(pool.llms) if dimensions[0] == LLM else list(pool.reward_models)
+        return _ranges(order, {name[dimensions[0]] for name in names})
     by_reward_model = [
-        (reward_model, tuple(name["llm"] for name in names if name["reward_model"] == reward_model))
+        (reward_model, tuple(name[LLM] for name in names if name[REWARD_MODEL] == reward_model))
         for reward_model in pool.reward_models
     ]
     groups: list[tuple[str, ...]] = []
-    alike = itertools.groupby(by_reward_model, key=lambda row: (row[0] if asset in _ONE_RUN_PER else "", row[1]))
-    for (_, llms), rows in alike:
+    for llms, rows in itertools.groupby(by_reward_model, key=lambda row: row[1]):
         models = [reward_model for reward_model, _ in rows]
         groups += [
             tuple(f"{llm}|{reward_model}" for llm in span for reward_model in models)
-            for span in _ranges(list(pool.llms), llms)
+            for span in _ranges(list(pool.llms), set(llms))
         ]
     return groups
 
 
-def _ranges(order: list[str], names: Sequence[str]) -> list[tuple[str, ...]]:
+def _ranges(order: list[str], names: set[str]) -> list[tuple[str, ...]]:
     """The names in their order, cut where a name between them is not among them."""
-    grouped = itertools.groupby(order, key=lambda name: name in set(names))
+    grouped = itertools.groupby(order, key=lambda name: name in names)
     return [tuple(group) for among, group in grouped if among]
 
 
-def _materialize(definitions: dg.Definitions, pool: Pool, run: Run, instance: dg.DagsterInstance) -> str | None:
-    """Materialise in this process; returns what went wrong, in words."""
-    keys = [dg.AssetKey([pool.name, asset]) for asset in run.assets]
-    tags = {_POOL_TAG: pool.name}
-    if len(run.keys) > 1:
-        tags |= {f"{_RANGE_TAG}_start": run.keys[0], f"{_RANGE_TAG}_end": run.keys[-1]}
-    elif partitions := partitions_def(pool, STAGES[run.assets[0]].dimensions):
-        tags |= partitions.get_tags_for_partition_key(run.keys[0])
-    result = dg.materialize(
-        [*(definitions.assets or []), *(definitions.asset_checks or [])],  # type: ignore[list-item]
-        selection=dg.AssetSelection.checks_for_assets(*keys) if run.checks_only else dg.AssetSelection.assets(*keys),
-        resources=definitions.resources,
-        instance=instance,
-        tags=tags,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
-    if result.success:
-        return None
-    failures = [event.step_failure_data.error for event in result.get_step_failure_events()]
-    if any(error and _INTERRUPTED in error.message for error in failures):
-        raise KeyboardInterrupt
-    return _failure(result)
+def _tell_what_is_there(pool: Pool, instance: dg.DagsterInstance, seen: PoolState) -> None:
+    """Make Dagster agree with the files, which outlive it and killed processes.
 
-
-def _failure(result: dg.ExecuteInProcessResult) -> str:
-    """What went wrong, a line each: the errors of steps, then blocking checks; a warning is never a cause."""
-    said = [
-        _said(event.step_failure_data)
-        for event in result.get_step_failure_events()
-        if event.step_failure_data.error is None or event.step_failure_data.error.cls_name != _CHECK_FAILED
-    ]
-    for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            verdict = event.asset_check_evaluation_data
-            if not verdict.passed and verdict.blocking:
-                said.append(f"check {verdict.check_name} of {verdict.asset_key.path[-1]} failed: {verdict.description}")
-    return "\n".join(said) or "the run failed; `erp ui` shows why"
-
-
-def _said(failure: StepFailureData) -> str:
-    """The error that stopped a step: in the words of `making`, or what the innermost error says."""
-    chain = []
-    error = failure.error
-    while error is not None:
-        chain.append(error)
-        error = error.cause
-    told = failure.user_failure_data.description if failure.user_failure_data else None
-    if told is None:
-        told = chain[-1].message.strip() if chain else "a step failed"
-    is_mistake = any(one.cls_name == UserError.__name__ for one in chain)
-    return told if is_mistake else f"{told} (the traceback stands in the Dagster UI: erp ui)"
-
-
-def _tell_instance(pool: Pool, instance: dg.DagsterInstance) -> None:
-    """Make Dagster agree with the files, which outlive a killed process.
-
-    Runs that died with their process are marked as failed, and partitions that were written in the
-    instant before, or into another instance, are recorded as materialised and their chunks removed.
+    Partitions that were written in the instant before, or into another instance, are recorded as materialised, and
+    their chunks removed.
     """
-    dead = dg.RunsFilter(
-        tags={_POOL_TAG: pool.name}, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
-    )
-    for run in instance.get_runs(dead):
-        instance.report_run_failed(run, "The process that did this run was killed.")
     warehouse = Warehouse(pool)
-    stored = lineage.states(pool, warehouse.stamp)
     for asset, stage in STAGES.items():
         key = dg.AssetKey([pool.name, asset])
         known = set(instance.get_materialized_partitions(key))
         if not stage.dimensions and instance.get_latest_materialization_event(key):
             known.add(UNPARTITIONED)
         for partition in partitions_of(pool, asset):
-            if stored[partition] == "materialized":
-                warehouse.forget_chunks(partition)
-            if stored[partition] == "materialized" and partition.key not in known:
+            if seen.states[partition] != "materialized":
+                continue
+            warehouse.forget_chunks(partition)
+            if partition.key not in known:
                 instance.report_runless_asset_event(
                     dg.AssetMaterialization(key, partition=partition.key or None, description="Found in the warehouse.")
                 )

@@ -51,7 +51,7 @@ def serve(root: Path, port: int, say: Say) -> int:
         port = _free_port(port)
         address = f"http://127.0.0.1:{port}"
         tell_where(address)
-        end_dead_runs(say)
+        _end_dead_runs(root, say)
         dagster = str(Path(sys.executable).with_name("dagster"))
         command = [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"]
         # A group of its own: an interrupt is passed on once, and the services end in their order.
@@ -96,7 +96,10 @@ def _watch(root: Path, process: "subprocess.Popen[bytes]", address: str, say: Sa
             say(_first_steps(root, address))
             looked = time.monotonic()
         elif is_up and time.monotonic() - looked > _SECONDS_BETWEEN_ROLL_CALLS:
-            end_dead_runs(say)
+            try:
+                _end_dead_runs(root, say)
+            except UserError as error:  # such as a full disk, which may be mended
+                say(str(error))
             looked = time.monotonic()
         elif is_up and (now := pool_files(root)) != seen:
             changed = sorted(name for name in {*seen, *now} if seen.get(name) != now.get(name))
@@ -148,35 +151,12 @@ def _problems(root: Path, names: Collection[str]) -> Iterator[str]:
             yield f"Runs of pool '{name}' will fail: {error}"
 
 
-def end_dead_runs(say: Say) -> None:
+def _end_dead_runs(root: Path, say: Say) -> None:
     """Mark runs as failed whose process is gone: they would hold up automation, and the GPU, for ever."""
-    import dagster as dg
+    from erp_assets.instance import end_dead_runs, open_instance
 
-    with dg.DagsterInstance.get() as instance:
-        under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-        for run in instance.get_runs(dg.RunsFilter(statuses=under_way)):
-            logged = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-            events = (entry.dagster_event for entry in logged)
-            processes = {
-                int(str(event.engine_event_data.metadata["pid"].value))
-                for event in events
-                if event is not None and event.is_engine_event and "pid" in event.engine_event_data.metadata
-            }
-            if processes and not any(_is_alive(pid) for pid in processes):
-                instance.report_run_failed(run, "The process that did this run was killed.")
-                if instance.event_log_storage.supports_global_concurrency_limits:
-                    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-                say(f"Run {run.run_id[:8]} was killed before it ended; it is marked as failed.")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    with open_instance(root) as instance:
+        end_dead_runs(instance, say)
 
 
 def _first_steps(root: Path, address: str) -> str:

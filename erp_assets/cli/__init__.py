@@ -4,7 +4,8 @@ What belongs here: a module per command, which takes its arguments, calls what d
 people or JSON for machines. What to keep out: everything that is useful without a terminal.
 
 Exit status: 0 done, 1 a run failed, 2 a mistake of the user (one or two lines on stderr, no traceback),
-130 interrupted. Whatever takes long to import is imported by the function that needs it: `erp --help` is fast.
+130 interrupted (Ctrl-C), 143 terminated (SIGTERM). Whatever takes long to import is imported by the function that needs
+it: `erp --help` is fast.
 """
 
 import io
@@ -63,6 +64,7 @@ for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 
 
 def main() -> NoReturn:
@@ -74,8 +76,8 @@ def main() -> NoReturn:
         code = app(standalone_mode=False)
     except UserError as error:
         fail(str(error), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort) as error:
+        code = getattr(error, "status", _INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -87,8 +89,8 @@ def main() -> NoReturn:
         if not error.format_message():  # a group without its command: its help was printed
             raise SystemExit(error.exit_code) from None
         fail(f"{error.format_message()} ({context.command_path if context else 'erp'} --help)", error.exit_code)
-    if code == _INTERRUPTED:
-        fail("interrupted; what was finished is kept, and the same command goes on from there", _INTERRUPTED)
+    if code in (_INTERRUPTED, _TERMINATED):
+        fail("interrupted; what was finished is kept, and the same command goes on from there", code)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

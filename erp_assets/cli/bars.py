@@ -49,13 +49,13 @@ def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome]
         return advance
 
     def on_start(run: "Run") -> None:
-        shown.append(progress.add_task(printable(title_of(run)), total=None, done="", left=""))
+        shown.append(progress.add_task(printable(run.title), total=None, done="", left=""))
 
     def on_end(outcome: "Outcome") -> None:
         while shown:
             progress.remove_task(shown.pop())
         mark, color = ("x", "red") if outcome.error else ("+", "green")
-        say((mark, color), f" {title_of(outcome.run)} ", (f"{outcome.seconds:.1f} s", "dim"), to=err)
+        say((mark, color), f" {outcome.run.title} ", (f"{outcome.seconds:.1f} s", "dim"), to=err)
         if outcome.error:
             say(f"  {outcome.error}", to=err)
 
@@ -63,14 +63,8 @@ def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome]
         yield on_start, on_end
 
 
-def title_of(run: "Run") -> str:
-    """The assets of a run and what of them: one partition by name, several by what they share and their number."""
-    names = [key.split("|") for key in run.keys if key]
-    shared = [values[0] for values in zip(*names, strict=True) if len(set(values)) == 1]
-    shown = [("checks of " if run.checks_only else "") + ", ".join(run.assets), *shared]
-    return " ".join(shown) + (f" ({len(names)} partitions)" if len(names) > 1 else "")
-
-
-def say_who_has_the_gpu(runs: str) -> None:
-    """Say what is being waited for."""
-    say(f"waiting for the GPU, which is held by run {runs} (erp ui shows it)", to=err)
+def say_who_has_the_gpu(holders: str) -> None:
+    """Say what is being waited for, and the way out."""
+    say(f"waiting for the GPU, which is held by {holders}", to=err)
+    say("  (that run can be cancelled in the UI: erp ui; if its machine is gone, free its slot there, under", to=err)
+    say("  Deployment, Concurrency)", to=err)

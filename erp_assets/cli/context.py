@@ -46,22 +46,11 @@ def pool_of(name: str | None) -> "Pool":
 
 @contextmanager
 def open_instance(root: Path) -> "Iterator[dg.DagsterInstance]":
-    """The persistent Dagster instance, the one that the UI shows.
-
-    What steps print stays on the terminal: Dagster's capture would swallow the progress bars, and keeps
-    helper processes that complain when the user interrupts.
-    """
-    os.environ.setdefault("DAGSTER_HOME", str(root))
+    """The persistent Dagster instance, the one that the UI shows."""
     import logging
 
-    import dagster as dg
-    from dagster._core.instance.ref import InstanceRef
+    from erp_assets.instance import open_instance as opened
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    no_capture = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    try:
-        reference = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides={"compute_logs": no_capture})
-        with dg.DagsterInstance.from_ref(reference) as instance:
-            yield instance
-    except PermissionError as error:
-        raise UserError(f"the Dagster instance in {os.environ['DAGSTER_HOME']} cannot be written: {error}") from error
+    with opened(root) as instance:
+        yield instance

@@ -10,7 +10,8 @@ import pytest
 
 from erp_assets import lock
 from erp_assets.definitions import build_defs
-from erp_assets.runs import Run, _materialize, rectangles
+from erp_assets.execution import Executor
+from erp_assets.runs import Run, rectangles
 from erp_assets.states import pool_states
 from erp_resources.lineage import EVALUATIONS, STAGES, UNPARTITIONED, Partition, partitions_of
 from erp_resources.notes import Notes
@@ -60,14 +61,14 @@ class Daemon:
             minutes = 0.5
             every.update(requested)
             assert every.total() < 200
-            definitions = build_defs([pool])
+            executor = Executor(build_defs([pool]), pool, self.instance)
             together: dict[tuple[str, ...], list[str]] = defaultdict(list)
             for asset in STAGES:
                 if keys := tuple(partition.key for partition in requested if partition.asset == asset):
                     together[keys].append(asset)
             for keys, assets in together.items():
                 for names in rectangles(pool, assets[0], keys):
-                    _materialize(definitions, pool, Run(tuple(assets), names), self.instance)
+                    executor.execute(Run(tuple(assets), names))
         return every
 
 

@@ -16,8 +16,9 @@ import pytest
 from conftest import environment
 
 from erp_assets.definitions import build_defs
+from erp_assets.execution import Executor, wait_for_gpu
 from erp_assets.lock import only_one
-from erp_assets.runs import Outcome, Run, _materialize, _wait_for_gpu, rectangles, run_pool
+from erp_assets.runs import Outcome, Run, rectangles, run_pool
 from erp_assets.stage import GPU
 from erp_assets.states import pool_states
 from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
@@ -430,7 +431,7 @@ def test_in_a_run_of_many_partitions_what_fails_takes_nothing_with_it(
     broken = load_pool("demo", project)
     run_pool(broken, instance, select=["prompts", "prompt_embeddings", "generations"])
     keys = tuple(partition.key for partition in partitions_of(broken, "rewards"))
-    error = _materialize(build_defs([broken]), broken, Run(("rewards",), keys), instance)
+    error = Executor(build_defs([broken]), broken, instance).execute(Run(("rewards",), keys))
     assert error is not None
     assert "no disk" in error
     made_of_it = instance.get_materialized_partitions(dg.AssetKey(["demo", "rewards"]))
@@ -464,11 +465,12 @@ def test_a_run_waits_for_the_gpu_and_says_who_has_it_but_not_for_one_that_is_dea
         said: list[str] = []
         dead = holder()
         instance.report_run_failed(dead)
-        _wait_for_gpu(instance, said.append)
+        wait_for_gpu(instance, "demo", said.append)
         assert said == []
         living = holder()
         Timer(2, lambda: storage.free_concurrency_slots_for_run(living.run_id)).start()
         began = time.monotonic()
-        _wait_for_gpu(instance, said.append)
-        assert said == [living.run_id[:8]]
+        wait_for_gpu(instance, "demo", said.append)
+        assert len(said) == 1
+        assert said[0].startswith(f"run {living.run_id[:8]}, since 20")
         assert time.monotonic() - began > 1

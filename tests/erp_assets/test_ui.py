@@ -15,7 +15,8 @@ import pytest
 from conftest import environment
 from dagster._core.events import EngineEventData
 
-from erp_assets.ui import end_dead_runs, pool_files
+from erp_assets.instance import end_dead_runs
+from erp_assets.ui import pool_files
 from erp_resources.lineage import EVALUATIONS, Partition, states
 from erp_resources.pool import Pool, load_pool
 from erp_resources.warehouse import Warehouse
@@ -107,9 +108,7 @@ def test_the_daemon_makes_what_an_edited_pool_file_asks_for_once_and_nothing_els
     assert made == Counter([*sampled, *own, *evaluated, Partition("report", "")])
 
 
-def test_a_run_whose_process_is_gone_is_marked_as_failed_and_a_living_one_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_process_is_gone_is_marked_as_failed_and_a_living_one_is_not(tmp_path: Path) -> None:
     @dg.job
     def nothing() -> None:
         pass
@@ -119,17 +118,14 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed_and_a_living_one_is_not
     alive = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     said: list[str] = []
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        monkeypatch.setattr(
-            dg.DagsterInstance, "get", staticmethod(lambda: dg.DagsterInstance.from_ref(instance.get_ref()))
-        )
         runs = {}
         for name, pid in (("gone", gone.pid), ("alive", alive.pid)):
             run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
             data = EngineEventData({"pid": dg.MetadataValue.text(str(pid))})
             instance.report_engine_event(f"Started process for run (pid: {pid}).", run, data)
             runs[name] = run.run_id
-        end_dead_runs(said.append)
-        end_dead_runs(said.append)
+        end_dead_runs(instance, said.append)
+        end_dead_runs(instance, said.append)
         alive.kill()
         statuses = {name: run.status for name, run_id in runs.items() if (run := instance.get_run_by_id(run_id))}
     assert statuses == {"gone": dg.DagsterRunStatus.FAILURE, "alive": dg.DagsterRunStatus.STARTED}
