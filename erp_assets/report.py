@@ -190,7 +190,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             predicted = matrix(predicted_rewards, keys, "predicted", test["prompt_id"])
             frames = {table: partitions.read(name).to_pandas() for table, partitions in tables.items()}
             sections.append(section(name, llms, frames, test["category"].to_pylist(), predicted, actual))
-        html = page(step.pool, every.to_pandas(), sections, step.left_out(""))
+        html = page(step.pool, every.to_pandas(), sections, step.why_left_out(""))
         first = sections[0]["name"]
         frontier = tables["frontiers"].read(first).to_pandas()
         png = figures.frontier_png(*frontier_parts(frontier, step.llms(first)))

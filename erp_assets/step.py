@@ -14,7 +14,7 @@ import dagster as dg
 import pyarrow as pa
 
 from erp_assets.progress import Advance, progress
-from erp_assets.states import Failure, stopped
+from erp_assets.states import Failure, look, stopped
 from erp_resources.lineage import (
     EVALUATIONS,
     GATHERING,
@@ -126,13 +126,23 @@ class Step:
         complete = self.inputs(key).complete
         own = self.names(key).get(REWARD_MODEL)
         covered = [own] if own else list(self.pool.reward_models)
-        absent = [name for name in covered if name not in complete]
-        return absent + [
-            llm if own else f"{llm} (by {name})"
-            for name in covered
-            if name in complete
-            for llm in self.pool.llms
-            if llm not in complete[name]
+        seen = [name for name in covered if name in complete]
+        named = [name for name in covered if name not in complete]
+        for llm in self.pool.llms:
+            without = [name for name in seen if llm not in complete[name]]
+            if without:
+                named.append(llm if without == seen else f"{llm} (by {', '.join(without)})")
+        return named
+
+    def why_left_out(self, key: str) -> list[str]:
+        """The same, with why each failed, where it did."""
+        reasons: dict[str, str] = {}
+        for partition, failure in look(self.pool).failures.items():
+            for name in names_in(partition.key, STAGES[partition.asset].dimensions).values():
+                reasons.setdefault(name, failure.said)
+        named = self.left_out(key)
+        return [
+            f"{name}: {reasons[first]}" if (first := name.partition(" (by ")[0]) in reasons else name for name in named
         ]
 
     def partition(self, key: str) -> Partition:

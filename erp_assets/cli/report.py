@@ -20,7 +20,7 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     from erp_assets.lock import only_one
     from erp_assets.report import TABLES
     from erp_assets.runs import run_pool
-    from erp_assets.states import pool_states
+    from erp_assets.states import look
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
@@ -29,14 +29,19 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
 
     with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
         outcomes = run_pool(chosen, instance, select=["report"], on_start=on_start, on_end=on_end)
-        found = pool_states(chosen)
+        seen = look(chosen)
     path = report_file(chosen)
-    behind = list(dict.fromkeys(partition.asset for partition, state in found.items() if state != "materialized"))
+    behind = list(dict.fromkeys(partition.asset for partition, state in seen.states.items() if state != "materialized"))
     way_out = f"not up to date: {', '.join(behind)}; make it with: erp run --pool {chosen.name}"
     if not path.exists():
         raise UserError(f"there is no report of pool '{chosen.name}' yet; {way_out}")
-    if behind:
+    if seen.states[Partition("report", "")] != "materialized":
         say(f"The report of pool '{chosen.name}' is not the latest: {way_out}", to=err)
+    elif behind:
+        failed = list(
+            dict.fromkeys(f"{f.partition.asset}[{f.partition.key}]: {f.said}" for f in seen.failures.values())
+        )
+        say(f"The report is the latest, without what failed: {'; '.join(failed) or ', '.join(behind)}", to=err)
     warehouse = Warehouse(chosen)
     tables = {
         name: {table: warehouse.read(Partition(table, name)).to_pandas() for table in TABLES}

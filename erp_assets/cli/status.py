@@ -80,6 +80,8 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     show(matrix)
     _say_failures(chosen, seen)
     for check in wrong:
+        if check.blocking and check.partition in seen.failures:
+            continue  # said above
         mark = ("failed", "red") if check.blocking else ("warning", "yellow")
         where = f"{check.partition.asset}[{check.partition.key}]".replace("[]", "")
         say(mark, f" {where} {check.check}: {check.said}")

@@ -209,6 +209,29 @@ def test_a_failed_run_ends_with_status_1_and_says_what_failed(project: Path, erp
     assert "Traceback" not in err + out
 
 
+def test_what_failed_is_told_with_its_reason_wherever_one_looks(
+    made_project: Path, tmp_path: Path, erp: Command
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(made_project, root)
+    file = root / "pools" / "demo.yaml"
+    entry = "  gone: {backend: openai, model: m, base_url: 'http://127.0.0.1:9/v1', max_retries: 0, cost: 1}\n"
+    file.write_text(file.read_text().replace("reward_models:\n", f"{entry}reward_models:\n"))
+    status, _, told = erp(root, "run")
+    assert status == 1
+    reason = "the connection failed after 0 retries"
+    assert reason in told
+    told = erp(root, "status")[1]
+    assert f"failed generations[gone]: model 'm' at http://127.0.0.1:9/v1: {reason}" in told
+    assert "next try: erp run --pool demo" in told
+    (failure,) = json.loads(erp(root, "status", "--json")[1])["failures"]
+    assert (failure["asset"], failure["partition"]) == ("generations", "gone")
+    assert reason in failure["said"]
+    assert failure["run"]
+    _, _, told = erp(root, "report")
+    assert "The report is the latest, without what failed: generations[gone]" in told
+
+
 def test_report_says_in_words_what_was_found_and_where_the_page_is(finished: Path, erp: Command) -> None:
     status, out, _ = erp(finished, "report")
     assert status == 0
@@ -259,7 +282,7 @@ def test_report_of_a_pool_that_went_on_is_shown_and_said_not_to_be_the_latest(
     status, out, error = erp(moved, "report")
     assert status == 0
     assert "Report: warehouse/demo/report/report.html" in out
-    assert "is not the latest: not up to date: prompt_costs, zooter, beliefs" in error
+    assert "is not the latest: not up to date: prompt_costs, frontiers, comparisons, router, report;" in error
 
 
 def test_check_tells_the_work_of_a_pool_that_can_run(finished: Path, erp: Command) -> None:
