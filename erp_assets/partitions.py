@@ -38,6 +38,11 @@ def windows(pool: Pool) -> dg.TimeWindowPartitionsDefinition:
     return dg.TimeWindowPartitionsDefinition(cron_schedule=schedule, start=start, fmt=KEY_OF_TIME, end_offset=1)
 
 
+def has_passed(pool: Pool, window: str, at: datetime.datetime) -> bool:
+    """Whether a later time than this had come by then."""
+    return windows(pool).end_time_for_partition_key(window) <= at
+
+
 def latest_window(pool: Pool) -> str:
     """The key of the time that was last."""
     key = windows(pool).get_last_partition_key()

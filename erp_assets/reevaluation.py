@@ -3,9 +3,14 @@
 What belongs here: the assets fresh_generations and reevaluations, one partition for every time that
 `automation.reevaluate` names, and their checks. What to keep out: the statistics (`erp.drift`), when it is done
 (`automation`), and what routers are made from: a re-evaluation warns, and changes nothing.
+
+An LLM that cannot be compared is named, with the reason, and holds no other up; but what was found at a time is never
+replaced by what says less, and a time that has passed is not made again.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import dagster as dg
@@ -20,11 +25,13 @@ from erp.summaries import Estimate
 from erp_assets.generations import chunk_seed
 from erp_assets.matrices import Floats, matrix, nullable
 from erp_assets.metadata import picture, table
+from erp_assets.partitions import has_passed
 from erp_assets.progress import Advance
 from erp_assets.rewards import score_once
 from erp_assets.stage import Step, Verdict, released, stage, stage_checks
+from erp_assets.states import look
 from erp_resources.language_models.interface import failed
-from erp_resources.lineage import Partition
+from erp_resources.lineage import CHAIN, Partition, first_behind
 from erp_resources.pool import Pool
 from erp_resources.reward_models import RecordedRewardModel, RewardModel
 from erp_resources.settings import UserError
@@ -32,6 +39,9 @@ from erp_resources.warehouse import SCHEMAS, Partitions, Staging, Warehouse
 
 ALPHA = 0.05
 """How often a re-evaluation in which nothing changed may raise an alarm, all its comparisons together."""
+
+SHOWN = 100
+"""How many times the picture of the history shows at most."""
 
 
 def scores(pool: Pool, reward_model: str) -> bool:
@@ -61,14 +71,28 @@ def held_out(prompts: pa.Table, pool: Pool, window: str) -> pa.Table:
     return test.filter(pc.is_in(test["prompt_id"], value_set=pa.array(drawn)))
 
 
-def sample_fresh(staging: Staging, asked: pa.Table, window: str, pool: Pool, step: Step, advance: Advance) -> list[str]:
-    """Sample every LLM of the pool anew, a chunk for each, and commit the partition.
+def why_left_out(pool: Pool) -> dict[tuple[str, str], str]:
+    """The LLMs and reward models that cannot be compared as things are, and why: of those that could be asked."""
+    seen = look(pool)
+    found = {}
+    for llm, reward_model in itertools.product(pool.sampled_llms, filter(partial(scores, pool), pool.reward_models)):
+        behind = first_behind(CHAIN, llm, reward_model, seen.states)
+        if behind is not None:
+            why = f": {seen.failures[behind].said}" if behind in seen.failures else ""
+            found[llm, reward_model] = f"{behind.asset}[{behind.key}] is {seen.states[behind]}{why}"
+    return found
 
-    An LLM that cannot be sampled has a row for every prompt that says why, and holds no other up. Returns the names of
-    those; raises the last of their errors when all are.
+
+def sample_fresh(
+    staging: Staging, asked: pa.Table, window: str, pool: Pool, step: Step, advance: Advance
+) -> dict[str, pa.Table]:
+    """Sample every LLM of the pool anew, a chunk for each.
+
+    Returns those that did not answer a single prompt, with a row for every prompt that says why: nothing of them is
+    staged, so that they are asked again should this try end early. Raises `UserError` when none answered.
     """
     sampling = pool.sampling.model_copy(update={"n": pool.automation.reevaluate_n})
-    gone: dict[str, Exception] = {}
+    silent: dict[str, pa.Table] = {}
     for index, (name, llm) in enumerate(pool.llms.items()):
         if not staging.has(index):
             try:
@@ -77,16 +101,38 @@ def sample_fresh(staging: Staging, asked: pa.Table, window: str, pool: Pool, ste
                     responses = model.sample(asked["prompt"].to_pylist(), sampling, seed)
             except Exception as error:
                 step.log.error(f"{name} could not be sampled: {error}")
-                gone[name] = error
                 responses = failed(dict.fromkeys(range(asked.num_rows), f"{name} could not be sampled: {error}"))
-            if len(gone) == len(pool.llms):
-                raise gone[name]
-            prompt_ids = asked["prompt_id"].take(responses["prompt_index"])
-            rows = responses.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids)
-            staging.write(index, rows.add_column(0, "llm", pa.array([name] * len(rows))))
+            rows = of_llm(name, responses, asked)
+            if rows["error"].null_count:
+                staging.write(index, rows)
+            else:
+                silent[name] = rows
         advance(asked.num_rows)
-    staging.commit(len(pool.llms))
-    return list(gone)
+    if len(silent) == len(pool.llms):
+        raise UserError(f"no LLM answered: {'; '.join(rows['error'][0].as_py() for rows in silent.values())}")
+    return silent
+
+
+def of_llm(name: str, responses: pa.Table, asked: pa.Table) -> pa.Table:
+    """Responses of an LLM to prompts as rows of `fresh_generations`."""
+    prompt_ids = asked["prompt_id"].take(responses["prompt_index"])
+    rows = responses.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids)
+    return rows.add_column(0, "llm", pa.array([name] * len(rows)))
+
+
+def answered(responses: pa.Table) -> list[str]:
+    """The LLMs in `fresh_generations` that answered at least one prompt, in its order."""
+    names: list[str] = pc.unique(responses.filter(pc.is_null(responses["error"]))["llm"]).to_pylist()
+    return names
+
+
+def refuse_less(window: str, had: Collection[str], now: Mapping[str, str]) -> None:
+    """Raise `UserError` when someone whom the stored re-evaluation of this time has would be left out of it `now`."""
+    if lost := [name for name in now if name in had]:
+        raise UserError(
+            f"the re-evaluation of {window} has {', '.join(lost)}, and one that is made now would not, so it stays as "
+            f"it is: {'; '.join(now[name] for name in lost)}"
+        )
 
 
 def fresh_rewards(
@@ -104,6 +150,20 @@ def fresh_rewards(
     return means
 
 
+def left_out_rows(reasons: Mapping[tuple[str, str], str], samples: int) -> pa.Table:
+    """The rows in `reevaluations` of those LLMs and reward models that are not compared, by their reasons."""
+    schema = SCHEMAS["reevaluations"]
+    columns = {
+        "llm": pa.array([llm for llm, _ in reasons], pa.string()),
+        "reward_model": pa.array([reward_model for _, reward_model in reasons], pa.string()),
+        "n": pa.array([0] * len(reasons), pa.int32()),
+        "samples": pa.array([samples] * len(reasons), pa.int32()),
+        "left_out": pa.array(reasons.values(), pa.string()),
+    }
+    nothing = {field.name: pa.nulls(len(reasons), field.type) for field in schema}
+    return pa.table(nothing | columns, schema=schema)
+
+
 def rows_of(reward_model: str, llms: list[str], samples: int, found: Drift, regrets: Estimate) -> pa.Table:
     """The rows of a reward model in `reevaluations`."""
     columns: dict[str, object] = {
@@ -115,6 +175,7 @@ def rows_of(reward_model: str, llms: list[str], samples: int, found: Drift, regr
     columns |= {name: nullable(values) for name, values in found._asdict().items() if name != "n"}
     for name, value in zip(("regret", "regret_low", "regret_high"), regrets, strict=True):
         columns[name] = nullable([value] * len(llms))
+    columns["left_out"] = pa.nulls(len(llms), pa.string())
     schema = SCHEMAS["reevaluations"]
     return pa.table({field.name: columns[field.name] for field in schema}, schema=schema)
 
@@ -135,6 +196,122 @@ def history(frames: Mapping[str, pd.DataFrame], llms: list[str], reward_model: s
         for name in ("bias", "bias_low", "bias_high", "alarm")
     )
     return figures.history_png(list(ours), llms, bias, low, high, alarm == 1)
+
+
+class Compared(NamedTuple):
+    """What fresh rewards are compared with."""
+
+    expected_rewards: Partitions
+    probes: Partitions
+    predicted_rewards: Partitions
+
+
+def make_fresh(step: Step, key: str, prompts: pa.Table) -> None:
+    """Sample all LLMs that are complete at the time `key`, and commit the partition with a reason for all others."""
+    pool, partition, warehouse = step.pool, step.partition(key), Warehouse(step.pool)
+    is_there = warehouse.stamp(partition) is not None
+    if has_passed(pool, key, step.asked_for()):
+        if is_there:
+            return
+        raise UserError(f"fresh_generations[{key}]: that time has passed, and LLMs cannot be asked as they were then")
+    had = answered(warehouse.read(partition)) if is_there else []
+    seen = live(pool).only([llm for llm in pool.sampled_llms if llm in step.seen(key).llms], list(pool.reward_models))
+    incomplete = why_left_out(pool)
+    reasons = {
+        llm: f"{llm} is left out: {incomplete.get((llm, reward_model), 'it is not complete')}"
+        for llm, reward_model in itertools.product(pool.sampled_llms, pool.reward_models)
+        if llm not in seen.llms and ((llm, reward_model) in incomplete or not scores(pool, reward_model))
+    }
+    refuse_less(key, had, reasons)
+    if not seen.llms:
+        raise UserError(f"fresh_generations[{key}]: {'; '.join(reasons.values())}")
+    asked = held_out(prompts, pool, key)
+    advance = step.progress(f"fresh responses {key}", asked.num_rows * len(seen.llms))
+    with step.staging(key) as staging:
+        silent = sample_fresh(staging, asked, key, seen, step, advance)
+        reasons |= {llm: rows["error"][0].as_py() for llm, rows in silent.items()}
+        refuse_less(key, had, reasons)
+        order = list(seen.llms)
+        for llm, rows in silent.items():
+            staging.write(order.index(llm), rows)
+        absent = [llm for llm in reasons if llm not in seen.llms]
+        for index, llm in enumerate(absent, start=len(order)):
+            rows = of_llm(llm, failed(dict.fromkeys(range(asked.num_rows), reasons[llm])), asked)
+            staging.write(index, rows)
+        staging.commit(len(order) + len(absent))
+    step.report(
+        key, prompts=asked.num_rows, llms=len(order) - len(silent), not_sampled="; ".join(reasons.values()) or None
+    )
+
+
+def compare(step: Step, key: str, prompts: pa.Table, responses: pa.Table, read: Compared) -> pa.Table:
+    """The table `reevaluations` of one time: a row for every LLM that could be asked and every reward model.
+
+    Rows of LLMs and reward models that left the pool since, and were compared at this time, are kept.
+    """
+    pool = step.pool
+    asked = prompts.filter(pc.is_in(prompts["prompt_id"], value_set=responses["prompt_id"].unique()))
+    frame = asked.to_pandas().set_index("prompt_id")
+    compared, reasons = _whom_to_compare(step, key, responses)
+    there = _stored(step, key)
+    had = {f"{llm} by {name}" for llm, name in _pairs(there)}
+    refuse_less(key, had, {f"{llm} by {name}": why for (llm, name), why in reasons.items()})
+    if not any(compared.values()):
+        why = "; ".join(dict.fromkeys(reasons.values())) or "none of the LLMs that were sampled then is in the pool"
+        raise UserError(f"reevaluations[{key}]: {why}")
+    advance = step.progress(f"re-evaluation {key}", sum(map(len, compared.values())) * len(frame))
+    tables = []
+    for name, llms in compared.items():
+        keys = [f"{llm}|{name}" for llm in llms]
+        if not llms:
+            continue
+        with released(pool.reward_models[name].load(pool.root)) as model:
+            fresh = fresh_rewards(responses, llms, frame, model, advance)
+        predicted = matrix(read.predicted_rewards, keys, "predicted", asked["prompt_id"])
+        recorded = matrix(read.expected_rewards, keys, "mean", asked["prompt_id"])
+        n_train = np.array([read.probes.read(probe)["n_train"][0].as_py() for probe in keys])
+        found = drift(fresh, predicted, recorded, n_train)
+        regrets = regret(fresh, predicted, np.zeros(len(llms)))
+        tables.append(rows_of(name, llms, pool.automation.reevaluate_n, found, regrets))
+    tables.append(left_out_rows(reasons, pool.automation.reevaluate_n))
+    if there is not None:
+        gone = [llm not in pool.llms or name not in pool.reward_models for llm, name in _pairs(there, of_all=True)]
+        tables.append(there.filter(pa.array(gone)))
+    if reasons:
+        step.report(key, why_left_out="; ".join(f"{llm} by {name}: {why}" for (llm, name), why in reasons.items()))
+    return pa.concat_tables(tables)
+
+
+def _whom_to_compare(
+    step: Step, key: str, responses: pa.Table
+) -> tuple[dict[str, list[str]], dict[tuple[str, str], str]]:
+    """By reward model the LLMs that are compared; and of the other LLMs that could be asked, the reasons."""
+    pool, complete = step.pool, step.inputs(key).complete
+    there, incomplete = answered(responses), why_left_out(step.pool)
+    errors = dict(zip(responses["llm"].to_pylist(), responses["error"].to_pylist(), strict=True))
+    compared: dict[str, list[str]] = {}
+    reasons = {}
+    for name in filter(partial(scores, pool), pool.reward_models):
+        compared[name] = [llm for llm in complete.get(name, ()) if llm in there and llm in pool.sampled_llms]
+        for llm in pool.sampled_llms:
+            if llm not in compared[name]:
+                silent = errors.get(llm, "it joined the pool later") if llm not in there else None
+                reasons[llm, name] = silent or incomplete.get((llm, name), "it is not complete")
+    return compared, reasons
+
+
+def _stored(step: Step, key: str) -> pa.Table | None:
+    warehouse = Warehouse(step.pool)
+    is_there = warehouse.stamp(step.partition(key)) is not None
+    return warehouse.read(step.partition(key)) if is_there else None
+
+
+def _pairs(table: pa.Table | None, of_all: bool = False) -> list[tuple[str, str]]:
+    """The LLMs and reward models of a re-evaluation, in its order: those that were compared, or all."""
+    if table is None:
+        return []
+    rows = zip(*(table[name].to_pylist() for name in ("llm", "reward_model", "n")), strict=True)
+    return [(llm, name) for llm, name, n in rows if n or of_all]
 
 
 # ---- checks
@@ -196,6 +373,18 @@ def every_llm_answered(responses: pa.Table) -> Verdict:
     return Verdict(problems, {"prompts_failed": int(by_llm["failed"].sum())}, found)
 
 
+def left_out(frame: pd.DataFrame) -> list[str]:
+    """Whom a re-evaluation leaves out, in the words of the reasons, each said once."""
+    by_reason = frame[frame["left_out"].notna()].groupby(["llm", "left_out"], sort=False)["reward_model"]
+    return [f"{llm} (by {', '.join(names)}): {why}" for (llm, why), names in by_reason]
+
+
+def every_llm_is_compared(loaded: Reevaluated) -> Verdict:
+    """Every LLM that can be asked is compared, by every reward model that can score."""
+    problems = left_out(loaded.frame)
+    return Verdict(problems, {"left_out": len(problems)})
+
+
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool: none without `automation.reevaluate`."""
     if pool.automation.reevaluate is None:
@@ -206,14 +395,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         """Fresh responses of every LLM to a sample of held-out prompts, at one time."""
         every = prompts.read()
         for key in step.keys:
-            seen = live(step.seen(key))
-            asked = held_out(every, seen, key)
-            advance = step.progress(f"fresh responses {key}", asked.num_rows * len(seen.llms))
-            with step.staging(key) as staging:
-                gone = sample_fresh(staging, asked, key, seen, step, advance)
-            step.report(
-                key, prompts=asked.num_rows, llms=len(seen.llms) - len(gone), not_sampled=", ".join(gone) or None
-            )
+            make_fresh(step, key, every)
 
     @stage(pool, group="evaluation", kinds={"scipy"}, one_run_each=True)
     def reevaluations(
@@ -226,50 +408,19 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     ) -> dict[str, pa.Table]:
         """What the LLMs earn at this time, against what was predicted and recorded: bias, shift, R2, regret."""
         every = prompts.read()
+        read = Compared(expected_rewards, probes, predicted_rewards)
         warehouse = Warehouse(pool)
-        stored = (Partition("reevaluations", window) for window in warehouse.stored("reevaluations"))
-        frames = {partition.key: warehouse.read(partition).to_pandas() for partition in stored}
+        shown = [Partition("reevaluations", window) for window in warehouse.stored("reevaluations")[-SHOWN:]]
+        frames = {partition.key: warehouse.read(partition).to_pandas() for partition in shown}
         made = {}
         for key in step.keys:
-            responses = fresh_generations.read(key)
-            place = pc.is_in(every["prompt_id"], value_set=responses["prompt_id"].unique())
-            asked = every.filter(place)
-            frame = asked.to_pandas().set_index("prompt_id")
-            asked_llms = responses["llm"].unique().to_pylist()
-            here = {
-                name: [llm for llm in llms if llm in asked_llms] for name, llms in step.inputs(key).complete.items()
-            }
-            complete = {name: llms for name, llms in here.items() if llms and scores(pool, name)}
-            if not complete:
-                raise UserError(
-                    f"reevaluations[{key}]: none of the LLMs that were sampled then is in the pool any more"
-                )
-            total = sum(len(llms) for llms in complete.values()) * len(frame)
-            advance = step.progress(f"re-evaluation {key}", total)
-            tables = []
-            for name, llms in complete.items():
-                keys = [f"{llm}|{name}" for llm in llms]
-                with released(pool.reward_models[name].load(pool.root)) as model:
-                    fresh = fresh_rewards(responses, llms, frame, model, advance)
-                predicted, recorded = (
-                    matrix(read, keys, column, asked["prompt_id"])
-                    for read, column in ((predicted_rewards, "predicted"), (expected_rewards, "mean"))
-                )
-                n_train = np.array([probes.read(probe)["n_train"][0].as_py() for probe in keys])
-                tables.append(
-                    rows_of(
-                        name,
-                        llms,
-                        pool.automation.reevaluate_n,
-                        drift(fresh, predicted, recorded, n_train),
-                        regret(fresh, predicted, np.zeros(len(llms))),
-                    )
-                )
-            made[key] = pa.concat_tables(tables)
+            if key in frames and has_passed(pool, key, step.asked_for()):
+                continue
+            made[key] = compare(step, key, every, fresh_generations.read(key), read)
             frames[key] = made[key].to_pandas()
             pictures = {
-                f"history by {name}": picture(history(frames, llms, name), f"bias by {name}")
-                for name, llms in complete.items()
+                f"history by {name}": picture(history(frames, list(rows["llm"]), name), f"bias by {name}")
+                for name, rows in frames[key][frames[key]["left_out"].isna()].groupby("reward_model", sort=False)
             }
             step.report(key, **_numbers(frames[key]), **pictures)
         return made
@@ -287,7 +438,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             pool,
             "reevaluations",
             lambda warehouse, partition: Reevaluated(warehouse.read(partition).to_pandas(), partition.key),
-            warnings=[predictions_are_unbiased, llms_answer_as_recorded],
+            warnings=[predictions_are_unbiased, llms_answer_as_recorded, every_llm_is_compared],
         ),
     ]
 

@@ -4,6 +4,7 @@ What belongs here: `Step`, and what a stage needs while it works. What to keep o
 and what becomes of what it makes (`making`).
 """
 
+import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -167,6 +168,13 @@ class Step:
         known = {name: value for name, value in metadata.items() if value is not None}
         self._reported[key] |= known
         self._context.add_asset_metadata(known, partition_key=key or None)
+
+    def asked_for(self) -> datetime.datetime:
+        """When the run of this step was asked for."""
+        record = self._context.instance.get_run_record_by_id(self.run)
+        assert record is not None
+        created: datetime.datetime = record.create_timestamp
+        return created
 
     def tell_made(self, key: str) -> None:
         """Tell Dagster that a partition is there, although its step is going to fail."""

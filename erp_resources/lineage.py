@@ -18,7 +18,7 @@ split samples nothing again, since generations do not read that column.
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -347,14 +347,19 @@ def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str], 
     return Inputs(used, complete, waiting=bool(pending) or not any(complete.values()))
 
 
-def _furthest(assets: tuple[str, ...], llm: str, reward_model: str, found: Mapping[Partition, str]) -> str:
-    """The state of the first of these assets that is not materialised for the LLM and reward model, if one is not."""
+def first_behind(
+    assets: Iterable[str], llm: str, reward_model: str, found: Mapping[Partition, str]
+) -> Partition | None:
+    """The first partition of these assets, by the LLM and the reward model, that is not materialised."""
     values = {LLM: llm, REWARD_MODEL: reward_model}
-    for asset in assets:
-        key = "|".join(values[dimension] for dimension in STAGES[asset].dimensions)
-        if found[Partition(asset, key)] != "materialized":
-            return found[Partition(asset, key)]
-    return "materialized"
+    keys = ((asset, "|".join(values[dimension] for dimension in STAGES[asset].dimensions)) for asset in assets)
+    return next((Partition(*place) for place in keys if found[Partition(*place)] != "materialized"), None)
+
+
+def _furthest(assets: Iterable[str], llm: str, reward_model: str, found: Mapping[Partition, str]) -> str:
+    """The state of that partition, if there is one."""
+    behind = first_behind(assets, llm, reward_model, found)
+    return "materialized" if behind is None else found[behind]
 
 
 def fingerprint(

@@ -38,17 +38,20 @@ def reevaluate(pool: PoolOption = None) -> None:
 
 
 def _print_reevaluation(pool: "Pool", window: str) -> None:
-    from erp_assets.reevaluation import alarms
+    from erp_assets.reevaluation import alarms, left_out
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
-    frame = Warehouse(pool).read(Partition("reevaluations", window)).to_pandas()
+    whole = Warehouse(pool).read(Partition("reevaluations", window)).to_pandas()
+    frame = whole[whole["left_out"].isna()].copy()
     frame["biased"], frame["shifted"] = alarms(frame, "bias"), alarms(frame, "shift")
     title = f"Re-evaluation of {window}: {frame['n'].max()} prompts"
     table = sheet("LLM", numbers=["fresh", "bias", "shift", "R2"], title=title)
 
     def with_interval(row: Any, name: str, is_alarm: bool) -> Text:
         value, low, high = (getattr(row, column) for column in (name, f"{name}_low", f"{name}_high"))
+        if math.isnan(low):  # fewer than two prompts have none
+            return Text(f"{value:+.2f}")
         return Text.assemble(f"{value:+.2f} ", (f"[{low:+.2f}, {high:+.2f}]", "dim"), style="red" if is_alarm else "")
 
     for name, rows in frame.groupby("reward_model", sort=False):
@@ -58,6 +61,8 @@ def _print_reevaluation(pool: "Pool", window: str) -> None:
             r2 = "" if math.isnan(row.r2) else f"{row.r2:.2f}"
             table.add_row(literal(f"  {row.llm}"), f"{row.fresh:.2f}", *intervals, r2, end_section=i == len(rows) - 1)
     show(table)
+    for said in left_out(whole):
+        say(f"Left out: {said}", style="yellow")
     say(
         "Bias: fresh less predicted; shift: fresh less recorded, on the same prompts; 95 % intervals.\n"
         "Red: stands when all comparisons are looked at together (Holm, 5 %).",

@@ -222,6 +222,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("r2", pa.float64(), "R2 of the predictions at the fresh rewards", nullable=True),
             _column("regret", pa.float64(), "regret of the router at exchange rate 0; one for its LLMs", nullable=True),
             *_interval("regret"),
+            _column("left_out", pa.string(), "why it is not compared, its numbers then null; else null", late=True),
         ]
     ),
 }

@@ -186,8 +186,8 @@ class Warehouse:
                 "hive_types_autocast = false, union_by_name = true)"
             )
             if late := late_columns(asset):
-                empty = ", ".join(f"NULL::{_DUCKDB_TYPES[field.type]} AS {field.name}" for field in late)
-                names = ", ".join([*SCHEMAS[asset].names, *dimensions])
+                empty = ", ".join(f'NULL::{_DUCKDB_TYPES[field.type]} AS "{field.name}"' for field in late)
+                names = ", ".join(f'"{name}"' for name in [*SCHEMAS[asset].names, *dimensions])
                 select = f"SELECT {names} FROM ({select} UNION ALL BY NAME SELECT {empty} WHERE false)"
             found[asset] = select
         return found

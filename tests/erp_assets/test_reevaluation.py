@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from erp_assets.definitions import build_defs
 from erp_assets.partitions import latest_window
 from erp_assets.reevaluation import alarms, held_out
 from erp_assets.runs import reevaluate, run_pool
+from erp_assets.stage import Step
 from erp_assets.states import failed_checks
 from erp_resources.language_models.transformers import TransformersLanguageModel
 from erp_resources.lineage import REEVALUATIONS, Partition
@@ -121,6 +123,74 @@ def test_an_llm_that_cannot_be_sampled_is_named_and_holds_no_other_up(
     assert pd.isna(found.loc["taste", "large"]["bias"])
     (check,) = [check for check in failed_checks(timed_pool) if check.partition.asset == "fresh_generations"]
     assert check.said.startswith("large: 12 of 12 prompts failed: large could not be sampled: nobody there")
+
+
+def made_stale(pool: Pool, model: str = "large") -> None:
+    """The weights of this model are others from now on, as after an update of a local model."""
+    shutil.copytree(pool.root / "models" / "third", pool.root / "models" / model, dirs_exist_ok=True)
+
+
+def test_an_llm_that_is_stale_is_left_out_with_the_reason_and_of_no_re_evaluation_that_had_it(
+    timed_pool: Pool, instance: dg.DagsterInstance
+) -> None:
+    made_stale(timed_pool)
+    window = now(timed_pool, instance)
+    found = table(timed_pool, "reevaluations", window).set_index(["reward_model", "llm"])
+    assert found.loc["taste", "small"]["n"] == 12
+    assert found.loc["taste", "small"]["regret"] == 0
+    assert (found.loc["taste", "large"]["n"], found.loc["taste", "large"]["left_out"]) == (
+        0,
+        "large is left out: generations[large] is stale",
+    )
+    said = {check.check: check.said for check in failed_checks(timed_pool) if check.partition.asset in REEVALUATIONS}
+    assert said["every_llm_is_compared"].startswith("large (by taste, vowels): large is left out")
+    assert said["every_llm_answered"].startswith("large: 12 of 12 prompts failed: large is left out")
+    run_pool(timed_pool, instance)
+    now(timed_pool, instance)
+    full = {asset: table(timed_pool, asset, window) for asset in REEVALUATIONS}
+    assert (full["reevaluations"]["n"] == 12).all()
+    made_stale(timed_pool, "small")
+    outcome, _ = reevaluate(timed_pool, instance)
+    assert outcome.error is not None
+    assert f"the re-evaluation of {window} has small, and one that is made now would not" in outcome.error
+    assert "generations[small] is stale" in outcome.error
+    for asset, before in full.items():
+        pd.testing.assert_frame_equal(table(timed_pool, asset, window), before)
+
+
+def test_an_llm_that_died_takes_nothing_from_the_re_evaluation_that_had_it(
+    timed_pool: Pool, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = now(timed_pool, instance)
+    before = table(timed_pool, "fresh_generations", window)
+    sample = TransformersLanguageModel.sample
+
+    def gone(self, *arguments):  # type: ignore[no-untyped-def]
+        if self.name.endswith("large"):
+            raise ConnectionError("nobody there")
+        return sample(self, *arguments)
+
+    with monkeypatch.context() as dead:
+        dead.setattr(TransformersLanguageModel, "sample", gone)
+        outcome, _ = reevaluate(timed_pool, instance)
+    assert "large could not be sampled: nobody there" in (outcome.error or "")
+    pd.testing.assert_frame_equal(table(timed_pool, "fresh_generations", window), before)
+    now(timed_pool, instance)
+    assert set(table(timed_pool, "reevaluations", window)["n"]) == {12}
+
+
+def test_a_time_that_has_passed_is_neither_sampled_nor_replaced(
+    timed_pool: Pool, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = now(timed_pool, instance)
+    before = table(timed_pool, "reevaluations", window)
+    monkeypatch.setattr(Step, "asked_for", lambda step: datetime.datetime.now(datetime.UTC) + datetime.timedelta(7))
+    change_answers(monkeypatch, "aeiouaeiou")
+    now(timed_pool, instance)
+    pd.testing.assert_frame_equal(table(timed_pool, "reevaluations", window), before)
+    shutil.rmtree(Warehouse(timed_pool).folder / "fresh_generations")
+    outcome, _ = reevaluate(timed_pool, instance)
+    assert "that time has passed" in (outcome.error or "")
 
 
 def test_when_no_llm_can_be_sampled_the_run_fails(
