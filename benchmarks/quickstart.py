@@ -71,7 +71,7 @@ def erp(*arguments: str) -> Any:
 
 def partition_files(root: Path) -> dict[str, str]:
     """A hash of every partition's file."""
-    paths = (root / "warehouse" / "playground").glob("*/**/part.parquet")
+    paths = (root / "warehouse" / "playground").glob("*/**/part-*.parquet")
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

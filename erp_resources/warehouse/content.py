@@ -1,14 +1,21 @@
 """What a table holds, as hashes: of every column, whatever files and chunks its rows came in.
 
-What belongs here: the hash of a content. What to keep out: what a partition is made from (`lineage`).
+What belongs here: the hash of a content, and whether two contents are the same but for rounding. What to keep out: what
+a partition is made from (`lineage`).
 """
 
 import hashlib
+from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from erp_resources.warehouse.schemas import is_late
+
+_RELATIVE, _OF_THE_LARGEST = 1e-9, 1e-12
+"""Numbers are the same that differ by less than this share of themselves, or of the largest of their column: what
+another number of threads, or fitting alone instead of together, does to sums."""
 
 
 class ContentHash:
@@ -44,8 +51,9 @@ def _update(digests: "list[hashlib.blake2b]", values: pa.Array) -> None:
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
     if pa.types.is_string(values.type):
-        of_shape.update(_bytes(pc.binary_length(values).fill_null(0)))
-        of_values.update(b"".join(values.cast(pa.binary()).fill_null(b"").to_pylist()))
+        values = values.fill_null("") if values.null_count else values
+        of_shape.update(_bytes(pc.binary_length(values)))
+        of_values.update(_letters(values))
     elif pa.types.is_list(values.type):
         of_shape.update(_bytes(pc.list_value_length(values).fill_null(0)))
         of_values.update(_bytes(values.flatten().fill_null(0)))
@@ -56,3 +64,46 @@ def _update(digests: "list[hashlib.blake2b]", values: pa.Array) -> None:
 def _bytes(values: pa.Array) -> bytes:
     data: bytes = values.to_numpy(zero_copy_only=False).tobytes()
     return data
+
+
+def _letters(values: pa.StringArray) -> memoryview:
+    """The bytes of strings of which none is null, one after the other."""
+    _, offsets, letters = values.buffers()
+    if letters is None or not len(values):
+        return memoryview(b"")
+    starts = np.frombuffer(offsets, dtype=np.int32)
+    return memoryview(letters)[starts[values.offset] : starts[values.offset + len(values)]]
+
+
+def rounded_columns(schema: pa.Schema, old: Mapping[str, str], new: Mapping[str, str]) -> list[str] | None:
+    """The columns in which two contents may differ by rounding; None where they differ otherwise, or not at all."""
+    if old.keys() != new.keys():
+        return None
+    differ = [name for name in new if old[name] != new[name]]
+    return differ if differ and all(_is_rounded(schema.field(name).type) for name in differ) else None
+
+
+def _is_rounded(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind))
+
+
+def same_but_for_rounding(old: pa.Table, new: pa.Table) -> bool:
+    """Whether two tables of numbers, or lists of numbers, are equal but for the last bits."""
+    return old.num_rows == new.num_rows and all(_same(old[name], new[name]) for name in new.column_names)
+
+
+def _same(old: pa.ChunkedArray, new: pa.ChunkedArray) -> bool:
+    if pa.types.is_list(old.type):
+        if not pc.list_value_length(old).equals(pc.list_value_length(new)):
+            return False
+        old, new = pc.list_flatten(old), pc.list_flatten(new)
+    if not pc.is_null(old).equals(pc.is_null(new)):
+        return False
+    a, b = (values.drop_null().to_numpy().astype(np.float64) for values in (old, new))
+    known = np.isfinite(a)
+    if not np.array_equal(a[~known], b[~known], equal_nan=True) or not np.isfinite(b[known]).all():
+        return False
+    a, b = a[known], b[known]
+    largest = np.abs(a).max(initial=0.0)
+    allowed = np.maximum(_RELATIVE * np.maximum(np.abs(a), np.abs(b)), _OF_THE_LARGEST * largest)
+    return bool((np.abs(a - b) <= allowed).all())

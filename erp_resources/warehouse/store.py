@@ -1,13 +1,14 @@
 """The stored partitions of a pool.
 
-What belongs here: where partitions are, their stamps, reading and replacing them. What to keep out: what stands in a
-file (`table_file`, `schemas`), chunks of unfinished partitions (`staging`) and DuckDB (`views`).
+What belongs here: where partitions are, their stamps, reading and replacing them. What to keep out: the files of a
+partition (`part_files`, `table_file`), chunks of unfinished ones (`staging`), DuckDB (`views`), and the search for
+damage (`damage`).
 """
 
 import contextlib
+import errno
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,18 +17,20 @@ from urllib.parse import quote, unquote
 import duckdb
 import filelock
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from erp_resources.files import replace_file
+from erp_resources.files import remove_left_over, replace_file
 from erp_resources.lineage import STAGES, Partition, Stamp, names_in
 from erp_resources.pool import WAREHOUSE_FOLDER, Pool
 from erp_resources.settings import UserError
-from erp_resources.warehouse.schemas import SCHEMAS, late_columns, shown_name
+from erp_resources.warehouse.part_files import PartFiles, part_files, set_aside
+from erp_resources.warehouse.schemas import SCHEMAS, shown_name
 from erp_resources.warehouse.staging import Staging
-from erp_resources.warehouse.table_file import TableFile
+from erp_resources.warehouse.table_file import DamagedFileError, TableFile, read_stamp
+from erp_resources.warehouse.views import Views
 
 _ROWS_PER_GROUP = 8_192
-_DUCKDB_TYPES = {pa.string(): "VARCHAR", pa.bool_(): "BOOLEAN", pa.int32(): "INTEGER", pa.float64(): "DOUBLE"}
+_STAMP = "stamp.json"
 
 
 class Warehouse:
@@ -37,6 +40,7 @@ class Warehouse:
         self.pool = pool
         self.folder = pool.root / WAREHOUSE_FOLDER / pool.name
         self.database = pool.root / WAREHOUSE_FOLDER / f"{pool.name}.duckdb"
+        self.views = Views(self)
 
     # ---- where things are
 
@@ -48,60 +52,128 @@ class Warehouse:
         names = names_in(partition.key, STAGES[partition.asset].dimensions)
         return Path(*(f"{dimension}={quote(name, safe='')}" for dimension, name in names.items()))
 
-    def file(self, partition: Partition) -> Path:
-        """The file of a table's partition."""
-        return self.place(partition) / "part.parquet"
+    def folders(self, asset: str) -> dict[str, Path]:
+        """The keys of all partitions of an asset that have a folder, whatever is in it."""
+        top = self.folder / asset
+        pattern = "/".join(f"{dimension}=*" for dimension in STAGES[asset].dimensions)
+        found = sorted(top.glob(pattern)) if pattern else [top]
+        return {
+            "|".join(unquote(part.partition("=")[2]) for part in folder.relative_to(top).parts): folder
+            for folder in found
+            if folder.is_dir()
+        }
+
+    def part_files(self, asset: str) -> list[PartFiles]:
+        """The files of every partition of a table."""
+        return [part_files(folder) for folder in self.folders(asset).values()]
+
+    def current_file(self, partition: Partition) -> Path | None:
+        """The file that holds a table's partition, None when there is none."""
+        return part_files(self.place(partition)).current
+
+    def stored(self, asset: str) -> list[str]:
+        """The keys of all partitions of an asset that are there, those that are not in the pool file included."""
+        return [key for key in self.folders(asset) if self.stamp(Partition(asset, key)) is not None]
 
     # ---- reading
 
     def stamp(self, partition: Partition) -> Stamp | None:
-        """The stamp of a stored partition, None when there is none."""
-        try:
-            if partition.asset in SCHEMAS:
-                metadata = pq.read_metadata(self.file(partition)).metadata or {}
-                settings = metadata.get(b"erp.settings", b"").decode()
-                return Stamp(metadata[b"erp.fingerprint"].decode(), json.loads(metadata[b"erp.content"]), settings)
-            return Stamp(**json.loads((self.place(partition) / "stamp.json").read_text()))
-        except FileNotFoundError:
-            return None
-        except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
-            return None  # not a file of ours, or a damaged one: it is made again
+        """The stamp of a stored partition, None when there is none, or a damaged one: it is made again.
 
-    def stored(self, asset: str) -> list[str]:
-        """The keys of all partitions of an asset that have a folder, those that are not in the pool file included."""
-        pattern = "/".join("*" for _ in STAGES[asset].dimensions)
-        folders = sorted((self.folder / asset).glob(pattern)) if pattern else [self.folder / asset]
-        keys = (
-            "|".join(unquote(part.partition("=")[2]) for part in folder.relative_to(self.folder / asset).parts)
-            for folder in folders
-            if folder.is_dir()
-        )
-        return [key for key in keys if self.stamp(Partition(asset, key)) is not None]
+        Raises `UserError` when the system does not let it be read.
+        """
+        try:
+            if partition.asset not in SCHEMAS:
+                return _stamp_of_files(self.place(partition))
+            for _ in range(2):
+                current = self.current_file(partition)
+                with contextlib.suppress(FileNotFoundError):  # superseded and swept since it was looked for
+                    return read_stamp(current) if current else None
+        except DamagedFileError:
+            pass
+        except OSError as error:
+            raise self._out_of_reach(partition, error) from error
+        return None
 
     def open(self, partition: Partition) -> TableFile:
         """A stored table, to be read row group by row group.
 
-        Raises `UserError` when the partition has not been materialised, or is damaged.
+        Raises `UserError` when the partition has not been materialised, or is damaged: such a file is set aside, so
+        that the partition is missing from then on and is made again.
         """
-        name = shown_name(partition)
         try:
-            return TableFile(self.file(partition), partition.asset)
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{name}: {self.file(partition)} is damaged; delete it and run again") from error
+            if (current := self.current_file(partition)) is not None:
+                return TableFile(current, partition.asset, lambda error: self._set_aside(partition, current, error))
         except FileNotFoundError:
-            raise UserError(
-                f"{name} of pool '{self.pool.name}' is not there yet; make it with: erp run --pool {self.pool.name}"
-            ) from None
+            pass
+        except OSError as error:
+            raise self._out_of_reach(partition, error) from error
+        raise UserError(
+            f"{shown_name(partition)} of pool '{self.pool.name}' is not there yet; make it with: "
+            f"erp run --pool {self.pool.name}"
+        )
 
     def read(self, partition: Partition) -> pa.Table:
         """A stored table, whole."""
         with self.open(partition) as file:
             return file.read()
 
+    def rows_left(self, partition: Partition, settings: str) -> Iterator[pa.Table]:
+        """The rows that were made by these settings and can be read, of the partition and of damaged files of it.
+
+        Of a prompt that several have, those of the first. So what was paid for is not lost with the page beside it.
+        """
+        found = part_files(self.place(partition))
+        seen: set[str] = set()
+        for path in [path for _, path in (*found.damaged, *found.parts[-1:])][::-1]:
+            here: set[str] = set()
+            for rows in _readable_groups(path, partition.asset, settings):
+                own = rows.filter(pc.invert(pc.is_in(rows["prompt_id"], pa.array(seen, pa.string()))))
+                here |= set(own["prompt_id"].to_pylist())
+                if own.num_rows:
+                    yield own
+            seen |= here
+
+    # ---- damage
+
+    def _set_aside(self, partition: Partition, path: Path, error: DamagedFileError) -> None:
+        raise UserError(self.set_aside(partition, path, str(error))) from error
+
+    def set_aside(self, partition: Partition, path: Path, reason: str) -> str:
+        """Take a damaged file of a partition out of the way, and say so."""
+        try:
+            aside = set_aside(path)
+        except OSError as refused:
+            return (
+                f"{shown_name(partition)} of pool '{self.pool.name}' is damaged: {path} ({reason}); "
+                f"it cannot be set aside ({refused}): delete it and make it again with: erp run --pool {self.pool.name}"
+            )
+        where = f"was set aside as {aside}" if aside else "is gone"
+        return (
+            f"{shown_name(partition)} of pool '{self.pool.name}' is damaged ({reason}); it {where}, "
+            f"and is made again by: erp run --pool {self.pool.name}"
+        )
+
+    def readable_files(self, asset: str) -> list[Path]:
+        """The current files of a table, after those that are no such files were set aside."""
+        for key, folder in self.folders(asset).items():
+            while (current := part_files(folder).current) is not None:
+                try:
+                    read_stamp(current)
+                    break
+                except DamagedFileError as error:
+                    self.set_aside(Partition(asset, key), current, str(error))
+                    if current.exists():
+                        break
+        return [found.current for found in self.part_files(asset) if found.current]
+
+    def _out_of_reach(self, partition: Partition, error: OSError) -> UserError:
+        return UserError(f"{shown_name(partition)} of pool '{self.pool.name}' cannot be read: {error}; mend that first")
+
     # ---- writing
 
     @contextlib.contextmanager
-    def staging(self, partition: Partition, fingerprint: str, settings: str = "") -> Iterator["Staging"]:
+    def staging(self, partition: Partition, fingerprint: str, settings: str = "") -> Iterator[Staging]:
         """A place to collect the chunks of a partition, kept when the process dies.
 
         The partition will carry `fingerprint` and, if it is to be known by them, the hash of its `settings`.
@@ -132,9 +204,12 @@ class Warehouse:
         return self.folder / ".staging" / partition.asset / self._partition_path(partition)
 
     def staged_rows(self, partition: Partition) -> int:
-        """How many rows the chunks of an unfinished partition hold."""
-        chunks = self.staging_folder(partition).glob("*/chunk-*.parquet")
-        return sum(int(pq.read_metadata(chunk).num_rows) for chunk in chunks)
+        """How many rows the chunks of an unfinished partition hold, without those that cannot be read."""
+        rows = 0
+        for chunk in self.staging_folder(partition).glob("*/chunk-*.parquet"):
+            with contextlib.suppress(DamagedFileError, FileNotFoundError), TableFile(chunk, partition.asset) as file:
+                rows += file.num_rows
+        return rows
 
     def forget_chunks(self, partition: Partition) -> None:
         """Remove chunks of a partition that was committed; a process killed between the two leaves them."""
@@ -144,77 +219,41 @@ class Warehouse:
                 pass
 
     def write(self, partition: Partition, table: pa.Table, fingerprint: str) -> Stamp:
-        """Replace a partition by a table.
+        """Replace a partition by a table, and show it in the views.
 
         Raises `UserError` when the table does not fit its schema by name and type; what was there stays.
         """
-        with self.staging(partition, fingerprint) as staging:
-            return staging.commit_batches(table.schema, table.to_batches(max_chunksize=_ROWS_PER_GROUP))
+        stamp = self.put(partition, table, fingerprint)
+        self.views.refresh()
+        return stamp
 
     def put(self, partition: Partition, value: pa.Table | Callable[[Path], None], fingerprint: str) -> Stamp:
-        """Replace a partition by a table, or by the files that a function saves."""
-        if isinstance(value, pa.Table):
-            return self.write(partition, value, fingerprint)
-        return self.write_files(partition, value, fingerprint)
+        """Replace a partition by a table, or by the files that a function saves; the views are left to the caller."""
+        if not isinstance(value, pa.Table):
+            return self.write_files(partition, value, fingerprint)
+        with self.staging(partition, fingerprint) as staging:
+            return staging.commit_batches(value.schema, value.to_batches(max_chunksize=_ROWS_PER_GROUP))
 
     def write_files(self, partition: Partition, save: Callable[[Path], None], fingerprint: str) -> Stamp:
         """Replace a partition of files: `save` is given the folder and replaces its files one by one."""
         place = self.place(partition)
         with self.staging(partition, fingerprint):
             place.mkdir(parents=True, exist_ok=True)
+            remove_left_over(place)
             save(place)
-            digest = hashlib.blake2b(digest_size=16)
-            for path in sorted(p for p in place.iterdir() if p.name != "stamp.json"):
-                digest.update(path.name.encode() + b"\0" + path.read_bytes())
-            stamp = Stamp(fingerprint, {"files": digest.hexdigest()})
-            replace_file(place / "stamp.json", json.dumps(stamp._asdict()).encode())
+            stamp = Stamp(fingerprint, _digests(place))
+            replace_file(place / _STAMP, json.dumps(stamp._asdict()).encode())
         return stamp
 
     # ---- DuckDB
 
-    def _views(self) -> dict[str, str]:
-        """The SELECT of every table that has files (a view over none would fail)."""
-        found = {}
-        for asset in SCHEMAS:
-            dimensions = STAGES[asset].dimensions
-            pattern = "/".join([*("*" for _ in dimensions), "part.parquet"])
-            if next((self.folder / asset).glob(pattern), None) is None:
-                continue
-            path = str(self.folder / asset / pattern).replace("'", "''")
-            select = (
-                f"SELECT * FROM read_parquet('{path}', hive_partitioning = {str(bool(dimensions)).lower()}, "
-                "hive_types_autocast = false, union_by_name = true)"
-            )
-            if late := late_columns(asset):
-                empty = ", ".join(f'NULL::{_DUCKDB_TYPES[field.type]} AS "{field.name}"' for field in late)
-                names = ", ".join(f'"{name}"' for name in [*SCHEMAS[asset].names, *dimensions])
-                select = f"SELECT {names} FROM ({select} UNION ALL BY NAME SELECT {empty} WHERE false)"
-            found[asset] = select
-        return found
-
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection of one's own, with every table of the pool as a view."""
-        connection = duckdb.connect()
-        for name, select in self._views().items():
-            connection.execute(f"CREATE VIEW {name} AS {select}")
-        return connection
+        return self.views.connect()
 
     def refresh_views(self) -> None:
-        """Bring `warehouse/<pool>.duckdb` up to date: written beside and renamed, and only when a view changed."""
-        views = self._views()
-        wanted = json.dumps(views)
-        note = self.folder / ".staging" / "views.json"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(note.with_suffix(".lock")):
-            if self.database.exists() and note.exists() and note.read_text() == wanted:
-                return
-            beside = self.database.with_suffix(".duckdb.new")
-            beside.unlink(missing_ok=True)
-            with duckdb.connect(beside) as connection:
-                for name, select in views.items():
-                    connection.execute(f"CREATE VIEW {name} AS {select}")
-            os.replace(beside, self.database)
-            replace_file(note, wanted.encode())
+        """Bring `warehouse/<pool>.duckdb` up to date."""
+        self.views.refresh()
 
 
 class Partitions:
@@ -236,19 +275,59 @@ class Partitions:
         partition = self._partitions[key]
         stamp = self._warehouse.stamp(partition)
         if stamp is None or stamp.content != self.contents.get(partition):
-            raise UserError(f"{partition.asset}[{partition.key}] was replaced by another run meanwhile; run again")
+            raise self._replaced(partition)
         return self._warehouse.place(partition)
 
     def open(self, key: str = "") -> TableFile:
         """One partition, to be read row group by row group."""
         partition = self._partitions[key]
         file = self._warehouse.open(partition)
-        if file.content is None or file.content != self.contents.get(partition):
+        if file.stamp is None or file.stamp.content != self.contents.get(partition):
             file.close()
-            raise UserError(f"{partition.asset}[{partition.key}] was replaced by another run meanwhile; run again")
+            raise self._replaced(partition)
         return file
 
     def read(self, key: str = "") -> pa.Table:
         """One partition, whole."""
         with self.open(key) as file:
             return file.read()
+
+    def _replaced(self, partition: Partition) -> UserError:
+        return UserError(f"{shown_name(partition)} was replaced by another run meanwhile; run again")
+
+
+def _readable_groups(path: Path, asset: str, settings: str) -> Iterator[pa.Table]:
+    """The row groups of a file that can be read, if it was made by these settings."""
+    with contextlib.suppress(DamagedFileError, FileNotFoundError), TableFile(path, asset) as file:
+        if file.stamp is not None and file.stamp.settings == settings:
+            for index in range(file.num_row_groups):
+                with contextlib.suppress(DamagedFileError):
+                    yield file.read_row_group(index)
+
+
+def _digests(place: Path) -> dict[str, str]:
+    """The hash of every file in a folder but the stamp, and but those that are being written."""
+    paths = sorted(path for path in place.iterdir() if path.name != _STAMP and not path.name.startswith("."))
+    return {path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in paths}
+
+
+def _stamp_of_files(place: Path) -> Stamp | None:
+    """The stamp of a folder of files, if they are those that it was written for."""
+    try:
+        stamp = Stamp(**json.loads((place / _STAMP).read_text(encoding="utf-8")))
+        found = {"files": _joint_digest(place)} if set(stamp.content) == {"files"} else _digests(place)
+        return stamp if stamp.content == found else None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, TypeError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return None
+        raise
+
+
+def _joint_digest(place: Path) -> str:
+    """As stamps of before had it: one hash of all files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(path for path in place.iterdir() if path.name != _STAMP):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

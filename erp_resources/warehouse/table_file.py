@@ -1,26 +1,61 @@
-"""One file of a table, read by row groups.
+"""One file of a table: written with a checksum for every page, and read with them.
 
-What belongs here: reading a file as its table's schema says. What to keep out: which file is a partition's (`store`).
+What belongs here: writing a file, and reading one as its table's schema says. What to keep out: which file is a
+partition's (`part_files`), and what is done about a damaged one (`store`).
 """
 
+import contextlib
+import errno
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from erp_resources.files import sync
+from erp_resources.lineage import Stamp
+from erp_resources.warehouse.content import ContentHash
 from erp_resources.warehouse.schemas import late_columns, with_late_columns
+
+_CHECKED = b"erp.checked"
+"""In the footer of files whose pages carry checksums, and whose content is hashed as `ContentHash` does today."""
+
+
+class DamagedFileError(Exception):
+    """A file that is there and cannot be read as what it was."""
+
+
+@contextlib.contextmanager
+def finding_damage() -> Iterator[None]:
+    """Raise `DamagedFileError` for what pyarrow says of a damaged file; what the system refuses stays an OSError."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, UnicodeDecodeError) as error:
+        raise DamagedFileError(str(error)) from error
+    except OSError as error:
+        if error.errno not in (None, errno.EIO, errno.EISDIR):
+            raise
+        raise DamagedFileError(str(error)) from error
 
 
 class TableFile:
-    """A file of a table. Columns that the table got later are empty where the file lacks them."""
+    """A file of a table. Columns that the table got later are empty where the file lacks them.
 
-    def __init__(self, path: Path, asset: str) -> None:
-        self._file = pq.ParquetFile(path)
+    Raises `DamagedFileError` when a file is damaged. `on_damage`, if given, is called with it and may raise instead.
+    """
+
+    def __init__(
+        self, path: Path, asset: str, on_damage: Callable[[DamagedFileError], None] = lambda error: None
+    ) -> None:
+        self.path = path
         self._asset = asset
-        self._late = {field.name for field in late_columns(asset)} - set(self._file.schema_arrow.names)
+        self._on_damage = on_damage
+        with self._looking():
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+            stored = set(self._file.schema_arrow.names)
+        self._late = {field.name for field in late_columns(asset)} - stored
 
     @property
     def num_rows(self) -> int:
@@ -33,18 +68,29 @@ class TableFile:
         return int(self._file.num_row_groups)
 
     @property
-    def content(self) -> Mapping[str, str] | None:
-        """The hashes of its columns, None in a file that is not the warehouse's."""
-        found: Mapping[str, str] | None = json.loads((self._file.metadata.metadata or {}).get(b"erp.content", b"null"))
-        return found
+    def stamp(self) -> Stamp | None:
+        """The stamp in its footer, None in a file that is not the warehouse's."""
+        return _stamp_in(self._file.metadata.metadata)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, of all columns or of some."""
-        return self._completed(self._file.read(columns=self._stored(columns)), columns)
+        with self._looking():
+            return self._completed(self._file.read(columns=self._stored(columns)), columns)
 
     def read_row_group(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of one group."""
-        return self._completed(self._file.read_row_group(index, columns=self._stored(columns)), columns)
+        with self._looking():
+            return self._completed(self._file.read_row_group(index, columns=self._stored(columns)), columns)
+
+    def verify(self) -> None:
+        """Read everything, and see that it is what was written."""
+        content = ContentHash()
+        with self._looking():
+            for index in range(self.num_row_groups):
+                content.update(self._file.read_row_group(index))
+            is_checked = _CHECKED in (self._file.metadata.metadata or {})
+            if is_checked and self.stamp is not None and self.num_rows and self.stamp.content != content.columns():
+                raise DamagedFileError("what it holds is not what was written")
 
     def close(self) -> None:
         """Close the file."""
@@ -56,6 +102,15 @@ class TableFile:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[None]:
+        try:
+            with finding_damage():
+                yield
+        except DamagedFileError as error:
+            self._on_damage(error)
+            raise
+
     def _stored(self, columns: Sequence[str] | None) -> list[str] | None:
         return None if columns is None else [name for name in columns if name not in self._late]
 
@@ -64,3 +119,39 @@ class TableFile:
             return table
         table = with_late_columns(table, self._asset)
         return table if columns is None else table.select(columns)
+
+
+def read_stamp(path: Path) -> Stamp | None:
+    """The stamp of a file, None when it is not the warehouse's; raises `DamagedFileError`."""
+    with finding_damage():
+        return _stamp_in(pq.read_metadata(path).metadata)
+
+
+def _stamp_in(metadata: dict[bytes, bytes] | None) -> Stamp | None:
+    metadata = metadata or {}
+    try:
+        settings = metadata.get(b"erp.settings", b"").decode()
+        return Stamp(metadata[b"erp.fingerprint"].decode(), json.loads(metadata[b"erp.content"]), settings)
+    except (KeyError, ValueError):
+        return None
+
+
+def write_table_file(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], fingerprint: str, settings: str
+) -> Stamp:
+    """Write tables, a row group each, with the stamp of what they hold; on disk when this returns."""
+    content = ContentHash()
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        for table in tables:
+            content.update(table)
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+        stamp = Stamp(fingerprint, content.columns(), settings)
+        metadata = {
+            "erp.fingerprint": stamp.fingerprint,
+            "erp.content": json.dumps(stamp.content),
+            "erp.settings": stamp.settings,
+            _CHECKED.decode(): "1",
+        }
+        writer.add_key_value_metadata(metadata)
+    sync(path)
+    return stamp

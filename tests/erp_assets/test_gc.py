@@ -57,14 +57,14 @@ def test_what_was_deleted_can_be_made_again_and_the_rest_is_as_it_was(
     without: Pool, erp_command: Command, edit_pool: EditPool, instance: dg.DagsterInstance
 ) -> None:
     folder = Warehouse(without).folder
-    kept = {path: path.read_bytes() for path in folder.rglob("part.parquet") if "llm=large" not in str(path)}
+    kept = {path: path.read_bytes() for path in folder.rglob("part-*.parquet") if "llm=large" not in str(path)}
     done = erp_command("gc", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["deleted"]
     assert len(answer["orphans"]) == 10
     assert orphans(without) == []
-    assert {path: path.read_bytes() for path in folder.rglob("part.parquet")} == kept
+    assert {path: path.read_bytes() for path in folder.rglob("part-*.parquet")} == kept
     assert "Nothing: every stored partition" in erp_command("gc").stdout
     put_back = edit_pool("reward_models:", f"{LARGE}reward_models:")
     assert [outcome.error for outcome in run_pool(put_back, instance) if outcome.error] == []

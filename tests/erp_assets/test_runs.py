@@ -111,7 +111,7 @@ def test_a_removed_llm_leaves_its_data_and_is_out_of_the_evaluations(
     without = edit_pool("  large: {backend: transformers, model: models/large, cost: 3}\n", "")
     fresh = made(run_pool(without, instance))
     assert {name.split("[")[0] for name in fresh} == {"penalties", *EVALUATIONS, "report"}
-    assert (Warehouse(made_pool).place(Partition("generations", "large")) / "part.parquet").exists()
+    assert Warehouse(made_pool).current_file(Partition("generations", "large")) is not None
     assert set(Warehouse(without).read(Partition("predictability", "taste"))["llm"].to_pylist()) == {"small"}
 
 

@@ -1,5 +1,6 @@
 """The warehouse: what is written whole is read whole, whatever else happens meanwhile."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
+ROOT = Path(__file__).parents[2]
 POOL = """\
 name: demo
 prompts: {source: function, function: "corpus:prompts", per_category: 12, seed: 0}
@@ -190,7 +192,7 @@ def test_the_stored_partitions_of_an_asset_are_told_by_their_names(warehouse: Wa
 
 def test_a_damaged_file_counts_as_not_there(warehouse: Warehouse) -> None:
     warehouse.write(SMALL, rewards(3), "f")
-    (warehouse.place(SMALL) / "part.parquet").write_bytes(b"PAR1 not really PAR1")
+    warehouse.current_file(SMALL).write_bytes(b"PAR1 not really PAR1")  # type: ignore[union-attr]
     assert warehouse.stamp(SMALL) is None
 
 
@@ -236,31 +238,60 @@ def test_names_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
         assert connection.execute("SELECT DISTINCT llm FROM rewards").fetchall() == [("007",)]
 
 
-def test_a_client_that_holds_the_database_open_neither_blocks_a_writer_nor_sees_half_a_partition(
+def test_a_client_that_holds_the_database_open_reads_the_state_it_opened_and_the_next_one_the_new(
     warehouse: Warehouse, pool: Pool
 ) -> None:
+    database = str(pool.root / "warehouse" / "demo.duckdb")
+    counted = "SELECT count(*) FROM rewards"
     warehouse.write(SMALL, rewards(1_000), "f")
-    writer = dedent(
-        """
-        import sys
-        from pathlib import Path
-        sys.path.insert(0, sys.argv[2])
-        from test_warehouse import SMALL, rewards
-        from erp_resources.pool import load_pool
-        from erp_resources.warehouse import Warehouse
-        warehouse = Warehouse(load_pool("demo", Path(sys.argv[1])))
-        for i in range(60):
-            warehouse.write(SMALL, rewards(1_000 if i % 2 else 2_000), str(i))
-        """
+    with duckdb.connect(database, read_only=True) as client:
+        for i in range(5):
+            warehouse.write(SMALL, rewards(2_000 + i), str(i))
+            assert client.execute(counted).fetchall() == [(1_000,)]
+    with duckdb.connect(database, read_only=True) as client:
+        assert client.execute(counted).fetchall() == [(2_004,)]
+
+
+def test_readers_in_other_processes_meet_no_error_and_no_mixture_while_partitions_are_replaced() -> None:
+    trial = [str(ROOT / "benchmarks" / "reliability" / "readers.py"), "--json"]
+    done = subprocess.run(
+        [sys.executable, *trial, "--readers", "3", "--replacements", "40", "--rows", "3000"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    process = subprocess.Popen([sys.executable, "-c", writer, str(pool.root), str(Path(__file__).parent)])
-    seen = set()
-    with duckdb.connect(pool.root / "warehouse" / "demo.duckdb", read_only=True) as client:
-        while process.poll() is None:
-            seen.add(client.execute("SELECT count(*), max(reward) FROM rewards").fetchall()[0])
-    assert process.returncode == 0
-    assert seen <= {(1_000, 999.0), (2_000, 1_999.0)}
-    assert len(seen) == 2
+    assert done.returncode == 0, done.stderr
+    readers = json.loads(done.stdout)["readers"]
+    assert [reader["errors"] for reader in readers] == [[], [], []]
+    assert sum(reader["mixed"] for reader in readers) == 0
+    assert any(reader["states"] > 2 for reader in readers)
+
+
+def test_what_was_superseded_goes_once_nobody_can_be_reading_it(warehouse: Warehouse) -> None:
+    for n in (3, 4, 5):
+        warehouse.write(SMALL, rewards(n), "f")
+    names = sorted(path.name for path in warehouse.place(SMALL).iterdir())
+    assert names == ["part-000001.parquet", "part-000002.parquet", "part-000003.parquet"]
+    for path in warehouse.place(SMALL).iterdir():
+        os.utime(path, (time.time() - 3_600,) * 2)
+    warehouse.write(SMALL, rewards(6), "f")
+    left = sorted(path.name for path in warehouse.place(SMALL).iterdir())
+    assert left == ["part-000003.parquet", "part-000004.parquet"]  # the third was superseded just now
+    assert warehouse.read(SMALL).num_rows == 6
+
+
+def test_files_of_before_have_no_number_and_are_read_until_they_are_replaced(warehouse: Warehouse) -> None:
+    warehouse.write(SMALL, rewards(3), "old")
+    (warehouse.place(SMALL) / "part-000001.parquet").rename(warehouse.place(SMALL) / "part.parquet")
+    assert warehouse.stamp(SMALL).fingerprint == "old"  # type: ignore[union-attr]
+    assert warehouse.read(SMALL).num_rows == 3
+    warehouse.refresh_views()
+    with duckdb.connect(str(warehouse.database), read_only=True) as client:
+        assert client.execute("SELECT count(*) FROM rewards").fetchall() == [(3,)]
+    warehouse.write(SMALL, rewards(4), "new")
+    assert warehouse.current_file(SMALL).name == "part-000001.parquet"  # type: ignore[union-attr]
+    assert warehouse.read(SMALL).num_rows == 4
 
 
 def test_a_writer_that_is_killed_leaves_the_old_partition_and_its_chunks(warehouse: Warehouse, pool: Pool) -> None:
@@ -294,4 +325,4 @@ def test_a_writer_that_is_killed_leaves_the_old_partition_and_its_chunks(warehou
         assert done >= 20
         assert all(staging.has(index) for index in range(done))
         staging.commit(done)
-    assert pq.read_metadata(warehouse.place(SMALL) / "part.parquet").num_rows == done * 5
+    assert pq.read_metadata(warehouse.current_file(SMALL)).num_rows == done * 5
