@@ -34,6 +34,7 @@ def make(step: Step, function: Callable[..., Any], inputs: Mapping[str, Partitio
     for keys in _parts(step):
         errors |= _make_part(step, keys, lambda: _make_now(step, function, inputs))
     step.keys = asked
+    Warehouse(step.pool).refresh_views()
     if not errors:
         return
     for key in asked:
