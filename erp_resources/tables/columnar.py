@@ -58,6 +58,10 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = column.cast(column.type.value_type)
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         return column.cast(pa.string())
+    if pa.types.is_duration(column.type):
+        return column.cast(pa.int64())
+    if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
+        return column.cast(pa.string())
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         try:
             return column.cast(pa.string())  # some writers do not say that their bytes are text

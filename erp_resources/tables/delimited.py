@@ -69,9 +69,9 @@ def _separator(head: str, usual: str, is_whole: bool) -> str:
         widths = _widths(head, separator, is_whole)
         if not widths or widths[0] < 2:
             continue
-        splitting.append(separator)
         if len(set(widths)) == 1:
             return separator
+        splitting += [separator] if separator in _SEPARATORS else []
     return splitting[0] if splitting else usual
 
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from erp_resources.settings import UserError
 from erp_resources.tables.json_text import Scanner, is_json, read_line
 from erp_resources.tables.messages import conversation
-from erp_resources.tables.names import listed
+from erp_resources.tables.names import listed, short
 from erp_resources.tables.parts import Part, columns_of, to_json
 
 _PIECE = 1 << 18
@@ -74,10 +74,12 @@ def _in_object(text: str, is_lines: bool, array: str | None, path: str, notes: d
     if scanner.peek() or is_lines:
         return Scanner(path, notes, text).sequence()
     found = arrays_of(document)
+    if array is None and not found and _is_row(document):
+        return Scanner(path, notes, text).sequence()
     if array is None and len(found) > 1:
         raise UserError(
             f"{path}: it holds several lists of objects ({listed(found)}), so its rows cannot be told; write those "
-            f"that are meant into a file of their own: jq -c '.{next(iter(found))}[]' {path} > rows.jsonl"
+            f"that are meant into a file of their own: jq -c '.{short(next(iter(found)))}[]' {path} > rows.jsonl"
         )
     name = array or next(iter(found), None)
     if name is None:
@@ -86,10 +88,17 @@ def _in_object(text: str, is_lines: bool, array: str | None, path: str, notes: d
             "in every line; pandas does so with to_json(orient='records')"
         )
     if name not in found:
-        raise UserError(f"{path}: there is no list of objects '{name}' (there is {listed(found)})")
+        raise UserError(f"{path}: there is no list of objects '{short(name)}' (there is {listed(found)})")
     scanner = Scanner(path, notes, text)
     scanner.enter(found[name])
     return scanner.elements()
+
+
+def _is_row(document: Any) -> bool:
+    """Whether a value can be a row by itself, and not, as pandas writes them, the columns of a table."""
+    return not isinstance(document, dict) or all(
+        not isinstance(value, dict | list) or conversation(value) is not None for value in document.values()
+    )
 
 
 def _lines(lines: Iterator[str], path: str, notes: dict[str, int]) -> Numbered:
@@ -104,7 +113,7 @@ def _parts(values: Numbered, path: str, notes: dict[str, int]) -> Iterator[Part]
     letters, is_first = 0, True
     for line, length, row in values:
         if not isinstance(row, dict):
-            raise UserError(f'{path}:{line}: is no object, but {to_json(row)[:50]}; write {{"prompt": ...}}')
+            raise UserError(f'{path}:{line}: is no object, but {short(to_json(row))}; write {{"prompt": ...}}')
         if not row:
             notes["empty rows"] = notes.get("empty rows", 0) + 1
             continue

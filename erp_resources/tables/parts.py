@@ -5,6 +5,7 @@ out: files (`delimited`, `objects`, `columnar`) and what a column is used for (`
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ def columns_of(rows: Sequence[dict[str, Any]], lines: Sequence[int]) -> Part:
 
 def to_json(value: Any) -> str:
     """A value as JSON, letters of all scripts as they are."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=_other)
 
 
 def joined(parts: Sequence[Part]) -> Part:
@@ -57,7 +58,7 @@ def joined(parts: Sequence[Part]) -> Part:
     columns, mixed = {}, set()
     for name in dict.fromkeys(name for part in parts for name in part.table.column_names):
         arrays = [
-            part.table[name] if name in part.table.column_names else pa.chunked_array([pa.nulls(part.table.num_rows)])
+            part.table[name] if name in part.table.column_names else pa.chunked_array([pa.nulls(len(part.lines))])
             for part in parts
         ]
         is_json = [name in part.mixed for part in parts]
@@ -66,7 +67,7 @@ def joined(parts: Sequence[Part]) -> Part:
             arrays = [array if done else _as_json(array) for array, done in zip(arrays, is_json, strict=True)]
             mixed.add(name)
             kind = pa.string()
-        chunks = [chunk for array in arrays for chunk in array.cast(kind).chunks]
+        chunks = [chunk for array in arrays for chunk in _cast(array, kind).chunks]
         columns[name] = pa.chunked_array(chunks, kind)
     lines = np.concatenate([part.lines for part in parts]) if parts else np.empty(0, np.int64)
     twice = frozenset[str]().union(*(part.twice for part in parts))
@@ -82,7 +83,17 @@ def named(part: Part) -> Part:
     mixed = frozenset(name for place, name in names.items() if table.column_names[place] in part.mixed)
     arrays = [table.column(place) for place in names]
     table = pa.table(arrays, names=list(names.values()))
-    return part._replace(table=table, mixed=mixed, twice=part.twice | twice)
+    lines = part.lines if names else part.lines[:0]
+    return part._replace(table=table, lines=lines, mixed=mixed, twice=part.twice | twice)
+
+
+def values_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """A column as Python's values. Raises `ValueError` for times that Python has no value for."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except OverflowError as error:
+        raise ValueError("holds a time that is out of range") from error
+    return values
 
 
 def combined(column: pa.ChunkedArray) -> pa.Array | None:
@@ -113,12 +124,23 @@ def _column(values: list[Any]) -> tuple[pa.Array, bool]:
             return pa.array(values, kind), False
         except (OverflowError, pa.ArrowInvalid):
             pass  # a whole number beyond 64 bits, or one that no float is equal to
-    return pa.array([None if value is None else to_json(value) for value in values], pa.string()), True
+    return _json_texts(values), True
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.null_count == len(column):  # whatever its type
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    return column.cast(kind)
+
+
+def _other(value: Any) -> Any:
+    """What JSON has no form for: times as text, and bytes, which are none, as an object."""
+    return {"bytes": len(value)} if isinstance(value, bytes) else str(value)
 
 
 def _common_type(arrays: Iterable[pa.ChunkedArray]) -> pa.DataType | None:
     """The type that all arrays can have without loss; None when there is none."""
-    arrays = [array for array in arrays if not pa.types.is_null(array.type)]
+    arrays = [array for array in arrays if array.null_count < len(array)]
     kinds = list(dict.fromkeys(array.type for array in arrays))
     if len(kinds) <= 1:
         return kinds[0] if kinds else pa.null()
@@ -135,10 +157,16 @@ def _common_type(arrays: Iterable[pa.ChunkedArray]) -> pa.DataType | None:
 
 
 def _as_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type):
+    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
         return column.cast(pa.string())
-    chunks = [
-        pa.array([None if value is None else to_json(value) for value in chunk.to_pylist()], pa.string())
-        for chunk in column.chunks
-    ]
-    return pa.chunked_array(chunks, pa.string())
+    return pa.chunked_array([_json_texts(values_of(chunk)) for chunk in column.chunks], pa.string())
+
+
+def _json_texts(values: list[Any]) -> pa.Array:
+    """Values as JSON: floats as Arrow writes them, so that 1.0 is 1 wherever the parts of a column begin."""
+    floats = [place for place, value in enumerate(values) if isinstance(value, float) and math.isfinite(value)]
+    written = pa.array([values[place] for place in floats], pa.float64()).cast(pa.string()).to_pylist()
+    texts = [None if value is None else to_json(value) for value in values]
+    for place, text in zip(floats, written, strict=True):
+        texts[place] = text
+    return pa.array(texts, pa.string())

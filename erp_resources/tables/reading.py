@@ -77,7 +77,8 @@ def lists_in(file: Path, path: str) -> list[str]:
 
 
 def _rows(parts: Sequence[Part], paths: Sequence[str], notes: dict[str, int]) -> Rows:
-    part = joined(parts)
+    with told(paths[0]):
+        part = joined(parts)
     file_of = np.repeat(np.arange(len(parts)), [part.table.num_rows for part in parts])
     return Rows(part.table, tuple(paths), part.lines, file_of, part.mixed, part.twice, part.decimal_comma, notes)
 

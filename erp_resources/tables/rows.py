@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from erp_resources.settings import UserError
 from erp_resources.tables.messages import prompt_text, response_text
-from erp_resources.tables.names import check_column
-from erp_resources.tables.parts import combined, to_json
+from erp_resources.tables.names import check_column, short
+from erp_resources.tables.opening import told
+from erp_resources.tables.parts import combined, to_json, values_of
 
 _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))$"
 _COMMA = r"^[+-]?\d+(,\d+)?$"
-_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,23 @@ class Rows:
         Raises `UserError` when there is no such column, or with the place of the first cell that is no text.
         """
         column = self._column(name)
-        if name not in self.mixed and (pa.types.is_string(column.type) or pa.types.is_null(column.type)):
-            return column.cast(pa.string())
+        if column.null_count == len(column):
+            return pa.nulls(len(column), pa.string())
+        if name not in self.mixed and pa.types.is_string(column.type):
+            return column
         if name in self.mixed:
             is_text = pc.fill_null(pc.starts_with(column, '"'), True)
             row = pc.index(is_text, False).as_py()
+            if row < 0:
+                return self._each(name, column, _unquoted, "text is needed")
         else:
             row = pc.index(pc.is_valid(column), True).as_py()
-        if row < 0:  # a column of another type in which every cell is empty
-            return pa.nulls(len(column), pa.string())
-        shown = column[row].as_py() if name in self.mixed else to_json(column[row].as_py())
+        (cell,) = values_of(column.slice(row, 1))
+        shown = cell if name in self.mixed else to_json(cell)
         way_out = "put it in quotes" if self.lines[row] > 0 else "write the column as text"
-        raise UserError(f"{self.place(row)}: column '{name}' holds {_short(shown)}, but text is needed; {way_out}")
+        raise UserError(
+            f"{self.place(row)}: column '{short(name)}' holds {short(shown)}, but text is needed; {way_out}"
+        )
 
     def labels(self, name: str) -> pa.Array:
         """A column of names, ids or answers as strings: numbers are taken as they are written, and one in a list.
@@ -112,7 +117,9 @@ class Rows:
             return self.texts(name)
         wanted = "text or a list of messages is needed"
         prompts = self._each(name, column, _as_prompt, wanted)
-        self._note(f"column '{name}': lists of messages, read as their JSON text or as the only user's turn", prompts)
+        self._note(
+            f"column '{short(name)}': lists of messages, read as their JSON text or as the only user's turn", prompts
+        )
         return prompts
 
     def responses(self, name: str) -> pa.Array:
@@ -134,7 +141,7 @@ class Rows:
         """
         values, has_commas = self._numbers(name)
         if has_commas:
-            self._note(f"column '{name}': the comma is read as the decimal point", values)
+            self._note(f"column '{short(name)}': the comma is read as the decimal point", values)
         return values
 
     def is_numeric(self, name: str) -> bool:
@@ -163,9 +170,8 @@ class Rows:
             row = pc.index(pc.match_substring_regex(text, _NUMBER), False).as_py()
             if row >= 0:
                 cell = text[row].as_py()
-                raise UserError(
-                    f"{self.place(row)}: column '{name}' holds '{_short(cell)}', which is no number; {_instead(cell)}"
-                )
+                held = f"column '{short(name)}' holds '{short(cell)}'"
+                raise UserError(f"{self.place(row)}: {held}, which is no number; {_instead(cell)}")
             values = self._cast(name, text, pa.float64(), "a number is needed")
         else:
             values = self._cast(name, column, pa.float64(), "a number is needed")
@@ -173,36 +179,39 @@ class Rows:
         values = pc.if_else(pc.is_nan(values), None, values)
         row = pc.index(pc.is_finite(values), False).as_py()
         if row >= 0:
-            raise UserError(f"{self.place(row)}: column '{name}' holds an infinite number; leave the cell empty")
+            raise UserError(f"{self.place(row)}: column '{short(name)}' holds an infinite number; leave the cell empty")
         return values, has_commas
 
     def _column(self, name: str) -> pa.Array:
         check_column(name, self.table.column_names, self.path)
         if name in self.twice:
-            raise UserError(f"{self.path}: the column '{name}' stands twice; rename one")
+            raise UserError(f"{self.path}: the column '{short(name)}' stands twice; rename one")
         column = combined(self.table[name])
         if column is None:
-            raise UserError(f"{self.path}: the column '{name}' holds more than 2 GiB; use fewer rows")
+            raise UserError(f"{self.path}: the column '{short(name)}' holds more than 2 GiB; use fewer rows")
         return column
 
     def _cast(self, name: str, column: pa.Array, kind: pa.DataType, wanted: str) -> pa.Array:
+        if column.null_count == len(column):
+            return pa.nulls(len(column), kind)
         try:
             # Whole numbers beyond 2^53 lose their last digits as floats, as they do anywhere else.
             return column.cast(kind, safe=not pa.types.is_floating(kind))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            row = max(pc.index(pc.is_valid(column), True).as_py(), 0)
-            raise UserError(
-                f"{self.place(row)}: column '{name}' holds {_short(str(column[row]))}, but {wanted}"
-            ) from None
+            row = pc.index(pc.is_valid(column), True).as_py()
+            raise UserError(f"{self.place(row)}: column '{short(name)}' holds {column.type}, but {wanted}") from None
 
     def _each(self, name: str, column: pa.Array, read: Callable[[Any], str | None], wanted: str) -> pa.Array:
         """What `read` makes of every value of a mixed or nested column; None from it is refused by place."""
-        cells = column.to_pylist()
+        with told(f"{self.path}: column '{short(name)}'"):
+            cells = values_of(column)
         values = [None if cell is None else json.loads(cell) for cell in cells] if name in self.mixed else cells
         texts = [None if value is None else read(value) for value in values]
         for row, (value, text) in enumerate(zip(values, texts, strict=True)):
             if text is None and value is not None:
-                raise UserError(f"{self.place(row)}: column '{name}' holds {_short(to_json(value))}, but {wanted}")
+                raise UserError(
+                    f"{self.place(row)}: column '{short(name)}' holds {short(to_json(value))}, but {wanted}"
+                )
         return pa.array(texts, pa.string())
 
     def _note(self, reason: str, column: pa.Array) -> None:
@@ -241,7 +250,3 @@ def _instead(cell: str) -> str:
     if cell.endswith("%"):
         return "write 0.5 for 50%"
     return "leave the cell empty where there is none"
-
-
-def _short(shown: str) -> str:
-    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

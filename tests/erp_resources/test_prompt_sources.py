@@ -575,6 +575,78 @@ def test_a_file_that_does_not_fit_is_refused_by_line_and_column(
     assert refusal(tmp_path, source="file", path=name).startswith(message)
 
 
+def test_columns_are_found_in_any_case_and_with_blanks_around_them(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("Prompt, Answer ,CATEGORY\na,42,x\n")
+    (row,), _ = read(tmp_path, source="file", path="p.csv")
+    assert (row["answer"], row["category"]) == ("42", "x")
+    (row,), _ = read(tmp_path, source="file", path="p.csv", columns={"embed_text": "answer"})
+    assert row["embed_text"] == "42"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.jsonl", '{"prompt": "a", "answer": 42, "category": 1}\n{"prompt": "b", "answer": "x", "category": "y"}'),
+        ("p.csv", "prompt,answer,category\na,42,1\nb,x,y\n"),
+        ("p.json", '[{"prompt": "a", "answer": [42], "category": 1}, {"prompt": "b", "answer": "x", "category": "y"}]'),
+    ],
+)
+def test_answers_and_categories_may_be_numbers(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    rows, _ = read(tmp_path, source="file", path=name)
+    assert [(row["answer"], row["category"]) for row in rows] == [("42", "1"), ("x", "y")]
+
+
+def test_answers_that_a_data_frame_made_floats_are_whole(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": ["a", "b"], "answer": [42.0, float("nan")]}), tmp_path / "p.parquet")
+    rows, _ = read(tmp_path, source="file", path="p.parquet")
+    assert [row["answer"] for row in rows] == ["42", None]
+
+
+def test_two_answers_to_one_prompt_are_refused_by_both_lines(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt,answer\nq1,1\nq2,5\n q1 ,2\n")
+    told = refusal(tmp_path, source="file", path="p.csv")
+    assert told == "p.csv:4: the answer is '2', but '1' to the same prompt at p.csv:2; keep the right one"
+
+
+def test_a_prompt_that_stands_twice_has_its_answer_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt,answer\nq1,\nq2,5\nq1,1\nq1, 1\n")
+    rows, notes = read(tmp_path, source="file", path="p.csv")
+    assert [row["answer"] for row in rows] == ["1", "5"]
+    assert notes == {"repeated": 2}
+
+
+def test_a_prompt_in_two_categories_or_with_two_embed_texts_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt,category,embed_text\na,y,1\na,x,1\nb,x,1\nb,x,2\nb,x,2\n")
+    rows, notes = read(tmp_path, source="file", path="p.csv")
+    assert [(row["prompt"], row["category"]) for row in rows] == [("a", "x"), ("b", "x")]
+    assert notes == {
+        "repeated with another category, of which the first by its name counts": 1,
+        "repeated with another embed_text, of which the first counts": 1,
+        "repeated": 3,
+    }
+
+
+def test_a_list_of_messages_is_a_prompt_and_objects_have_columns_with_dots(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    data = [{"input": {"chat": messages, "gold": 3}}, {"input": {"chat": messages[:1], "gold": 4}}]
+    (tmp_path / "p.json").write_text(json.dumps(data))
+    columns = {"prompt": "input.chat", "answer": "input.gold"}
+    rows, notes = read(tmp_path, source="file", path="p.json", columns=columns)
+    assert [(row["prompt"], row["answer"]) for row in rows] == [(json.dumps(messages), "3"), ("a", "4")]
+    assert list(notes.values()) == [2]
+
+
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    (tmp_path / "folder.csv").mkdir()
+    for path in ("zero.csv", "folder.csv", "x" * 300, "a\0b"):
+        given = entry(source="file", path=path)
+        for act in (given.load, given.fingerprint):
+            with pytest.raises(UserError, match=r"is a device|is a folder|cannot be read|there is no file"):
+                act(tmp_path)
+
+
 def test_a_mapped_column_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("prompt,topics\na,b\n")
     told = refusal(tmp_path, source="file", path="p.csv", columns={"category": "topic"})
