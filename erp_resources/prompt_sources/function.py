@@ -1,22 +1,26 @@
 """Prompts that a user's own function makes."""
 
 import json
+import traceback
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import PositiveInt
 
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
+from erp_resources.prompt_sources.sampling import agreed, prompt_keys
 from erp_resources.settings import Settings, UserError, function_fingerprint, load_function
-from erp_resources.tables import text_column
+from erp_resources.tables import rows_of
 
 
 class FunctionPrompts(Settings):
     """Calls `function`, written `package.module:function`, with the keywords `per_category` and `seed`.
 
     It returns a pyarrow table with the columns of `PROMPTS`, or what `pyarrow.table` makes one of (a
-    data frame, a dictionary of columns). A ValueError that it raises is shown to the user as it stands.
+    data frame, a dictionary of columns); answers and categories may be numbers. A ValueError that it raises is shown
+    to the user as it stands.
     """
 
     source: Literal["function"]
@@ -50,27 +54,36 @@ class _FunctionSource:
             made = function(per_category=settings.per_category, seed=settings.seed)
         except ValueError as error:  # its way to say that the entry asks for what it cannot make
             raise UserError(f"function '{settings.function}': {error}") from error
-        return _to_prompts(made, settings.function)
+        except Exception as error:  # whatever else a user's code raises, its line is what helps
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            raise UserError(
+                f"function '{settings.function}': it failed at {frame.filename}:{frame.lineno} with "
+                f"{type(error).__name__}: {(str(error).splitlines() or ['no further message'])[0]}"
+            ) from error
+        table, self.notes = _to_prompts(made, settings)
+        return table
 
 
-def _to_prompts(made: Any, function: str) -> pa.Table:
-    """The columns of `PROMPTS` out of what the function returned."""
+def _to_prompts(made: Any, settings: FunctionPrompts) -> tuple[pa.Table, dict[str, int]]:
+    """The columns of `PROMPTS` out of what the function returned, and notes for `PromptSource.notes`."""
+    place = f"function '{settings.function}'"
     try:
         table = made if isinstance(made, pa.Table) else pa.table(made)
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise UserError(
-            f"function '{function}': it returned {type(made).__name__}, of which no table can be made "
+            f"{place}: it returned {type(made).__name__}, of which no table can be made "
             f"({error}); return a pyarrow table, a data frame or a dictionary of columns"
         ) from error
+    if not table.num_rows:
+        raise UserError(f"{place}: it returned no prompts")
+    rows = rows_of(table, place)
     columns = []
     for field in PROMPTS:
-        column = text_column(table, field.name, f"function '{function}'")
-        if column.null_count and not field.nullable:
-            raise UserError(
-                f"function '{function}': its column '{field.name}' is null in {column.null_count} of "
-                f"{len(column)} rows; only 'answer' may be null"
-            )
+        column = rows.labels(field.name) if field.name in ("answer", "category") else rows.texts(field.name)
+        blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+        if not field.nullable and pc.any(blank).as_py():
+            row = pc.index(blank, True).as_py()
+            raise UserError(f"{rows.place(row)}: its column '{field.name}' is empty; only 'answer' may be null")
         columns.append(column)
-    if not table.num_rows:
-        raise UserError(f"function '{function}': it returned no prompts")
-    return pa.table(columns, schema=PROMPTS)
+    table = pa.table(columns, schema=PROMPTS)
+    return agreed(table, prompt_keys(table["prompt"], settings.seed), rows.place)

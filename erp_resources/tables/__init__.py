@@ -8,7 +8,7 @@ from erp_resources.tables.messages import conversation
 from erp_resources.tables.names import check_column, find_column, listed, text_column
 from erp_resources.tables.nested import flatten
 from erp_resources.tables.opening import FORMATS, check_file, form_of, told
-from erp_resources.tables.reading import beginning, columns_in, lists_in, read_document, read_many, read_rows
+from erp_resources.tables.reading import beginning, columns_in, lists_in, read_document, read_many, read_rows, rows_of
 from erp_resources.tables.rows import Rows
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "read_document",
     "read_many",
     "read_rows",
+    "rows_of",
     "text_column",
     "told",
 ]

@@ -35,14 +35,15 @@ def read_parquet(source: Opened, path: str) -> Iterator[Part]:
             shutil.copyfileobj(source.stream, copy)
             copy.seek(0)
         file = pq.ParquetFile(copy if source.is_compressed else source.stream)
-        yield _part(file.schema_arrow.empty_table(), 1)
+        yield part_of(file.schema_arrow.empty_table())
         first = 1
         for batch in file.iter_batches(_BATCH_ROWS):
-            yield _part(pa.Table.from_batches([batch]), first)
+            yield part_of(pa.Table.from_batches([batch]), first)
             first += batch.num_rows
 
 
-def _part(table: pa.Table, first: int) -> Part:
+def part_of(table: pa.Table, first: int = 1) -> Part:
+    """A table with text as text, whose first row is counted as `first`."""
     table.validate(full=True)  # writers can put bytes that are no UTF-8 into columns of text
     names, twice = unique(["" if _INDEX.fullmatch(name) else name for name in table.column_names])
     columns = [_plain(table.column(position)) for position in names]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from erp_resources.tables.columnar import read_parquet
+from erp_resources.tables.columnar import part_of, read_parquet
 from erp_resources.tables.delimited import read_delimited
 from erp_resources.tables.json_text import Scanner
 from erp_resources.tables.objects import arrays_of, read_objects
@@ -54,6 +55,13 @@ def beginning(file: Path, path: str, array: str | None = None) -> Rows:
     with told(path), contextlib.closing(_parts(file, path, array, notes)) as parts:
         part = named(joined(list(itertools.islice(parts, 2))))
     return _rows([part], [path], notes)
+
+
+def rows_of(table: pa.Table, path: str) -> Rows:
+    """A table in memory as the rows of a file called `path`. Raises `UserError` when its text is no UTF-8."""
+    with told(path):
+        part = named(part_of(table))
+    return _rows([part], [path], {})
 
 
 def columns_in(file: Path, path: str) -> list[str]:

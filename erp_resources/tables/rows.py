@@ -22,7 +22,7 @@ from erp_resources.tables.opening import told
 from erp_resources.tables.parts import combined, to_json, values_of
 
 _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))$"
-_COMMA = r"^[+-]?\d+(,\d+)?$"
+_COMMA = r"^[+-]?\d+(,\d+)?([eE][+-]?\d+)?$"
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,8 @@ class Rows:
         else:
             row = pc.index(pc.is_valid(column), True).as_py()
         (cell,) = values_of(column.slice(row, 1))
-        shown = cell if name in self.mixed else to_json(cell)
         way_out = "put it in quotes" if self.lines[row] > 0 else "write the column as text"
-        raise UserError(
-            f"{self.place(row)}: column '{short(name)}' holds {short(shown)}, but text is needed; {way_out}"
-        )
+        raise self._unfit(name, row, cell if name in self.mixed else to_json(cell), f"but text is needed; {way_out}")
 
     def labels(self, name: str) -> pa.Array:
         """A column of names, ids or answers as strings: numbers are taken as they are written, and one in a list.
@@ -115,11 +112,10 @@ class Rows:
         column = self._column(name)
         if not pa.types.is_nested(column.type) and name not in self.mixed:
             return self.texts(name)
-        wanted = "text or a list of messages is needed"
-        prompts = self._each(name, column, _as_prompt, wanted)
-        self._note(
-            f"column '{short(name)}': lists of messages, read as their JSON text or as the only user's turn", prompts
-        )
+        prompts = self._each(name, column, _as_prompt, "text or a list of messages is needed")
+        is_list = pc.invert(pc.starts_with(column, '"')) if name in self.mixed else pc.is_valid(column)
+        note = f"column '{short(name)}': lists of messages, read as their JSON (a user's only message: as its text)"
+        self.notes[note] = pc.sum(is_list).as_py()
         return prompts
 
     def responses(self, name: str) -> pa.Array:
@@ -141,7 +137,8 @@ class Rows:
         """
         values, has_commas = self._numbers(name)
         if has_commas:
-            self._note(f"column '{short(name)}': the comma is read as the decimal point", values)
+            note = f"column '{short(name)}': the comma is read as the decimal point"
+            self.notes[note] = len(values) - values.null_count
         return values
 
     def is_numeric(self, name: str) -> bool:
@@ -154,33 +151,39 @@ class Rows:
     def _numbers(self, name: str) -> tuple[pa.Array, bool]:
         """The numbers, and whether decimal commas are in them."""
         column = self._column(name)
-        has_commas = False
+        wanted, has_commas = "a number is needed", False
         if name in self.mixed:
-            column = self._each(name, column, _unquoted, "a number is needed")
-        if pa.types.is_string(column.type):
-            text = pc.utf8_trim_whitespace(column)
-            text = pc.if_else(pc.equal(text, ""), None, text)
-            if self.decimal_comma:
-                commas = pc.match_substring(text, ",")
-                has_commas = pc.any(commas).as_py() and pc.all(pc.match_substring_regex(text, _COMMA)).as_py()
-                text = pc.replace_substring(text, ",", ".") if has_commas else text
-            # As spreadsheets and data frames write what is right or wrong.
-            truth = pc.index_in(pc.utf8_lower(text), value_set=pa.array(["false", "true"]))
-            text = pc.if_else(pc.is_valid(truth), truth.cast(pa.string()), text)
-            row = pc.index(pc.match_substring_regex(text, _NUMBER), False).as_py()
+            row = pc.index(pc.match_substring_regex(column, r"^[\[{]"), True).as_py()
             if row >= 0:
-                cell = text[row].as_py()
-                held = f"column '{short(name)}' holds '{short(cell)}'"
-                raise UserError(f"{self.place(row)}: {held}, which is no number; {_instead(cell)}")
-            values = self._cast(name, text, pa.float64(), "a number is needed")
-        else:
-            values = self._cast(name, column, pa.float64(), "a number is needed")
+                raise self._unfit(name, row, column[row].as_py(), f"but {wanted}")
+            column = self._each(name, column, _unquoted, wanted)
+        if pa.types.is_string(column.type):
+            column, has_commas = self._numerals(name, column)
+        values = self._cast(name, column, pa.float64(), wanted)
         # Some writers have nan where there is nothing.
         values = pc.if_else(pc.is_nan(values), None, values)
         row = pc.index(pc.is_finite(values), False).as_py()
         if row >= 0:
             raise UserError(f"{self.place(row)}: column '{short(name)}' holds an infinite number; leave the cell empty")
         return values, has_commas
+
+    def _numerals(self, name: str, column: pa.Array) -> tuple[pa.Array, bool]:
+        """A column of text as it can be cast to numbers, and whether it had decimal commas."""
+        text = pc.utf8_trim_whitespace(column)
+        text = pc.if_else(pc.equal(text, ""), None, text)
+        has_commas = self.decimal_comma and bool(
+            pc.any(pc.match_substring(text, ",")).as_py() and pc.all(pc.match_substring_regex(text, _COMMA)).as_py()
+        )
+        if has_commas:
+            text = pc.replace_substring(text, ",", ".")
+        # As spreadsheets and data frames write what is right or wrong.
+        truth = pc.index_in(pc.utf8_lower(text), value_set=pa.array(["false", "true"]))
+        text = pc.if_else(pc.is_valid(truth), truth.cast(pa.string()), text)
+        row = pc.index(pc.match_substring_regex(text, _NUMBER), False).as_py()
+        if row >= 0:
+            cell = text[row].as_py()
+            raise self._unfit(name, row, f"'{short(cell)}'", f"which is no number; {_instead(cell)}")
+        return text, has_commas
 
     def _column(self, name: str) -> pa.Array:
         check_column(name, self.table.column_names, self.path)
@@ -199,7 +202,7 @@ class Rows:
             return column.cast(kind, safe=not pa.types.is_floating(kind))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             row = pc.index(pc.is_valid(column), True).as_py()
-            raise UserError(f"{self.place(row)}: column '{short(name)}' holds {column.type}, but {wanted}") from None
+            raise self._unfit(name, row, str(column.type), f"but {wanted}") from None
 
     def _each(self, name: str, column: pa.Array, read: Callable[[Any], str | None], wanted: str) -> pa.Array:
         """What `read` makes of every value of a mixed or nested column; None from it is refused by place."""
@@ -209,13 +212,11 @@ class Rows:
         texts = [None if value is None else read(value) for value in values]
         for row, (value, text) in enumerate(zip(values, texts, strict=True)):
             if text is None and value is not None:
-                raise UserError(
-                    f"{self.place(row)}: column '{short(name)}' holds {short(to_json(value))}, but {wanted}"
-                )
+                raise self._unfit(name, row, to_json(value), f"but {wanted}")
         return pa.array(texts, pa.string())
 
-    def _note(self, reason: str, column: pa.Array) -> None:
-        self.notes[reason] = len(column) - column.null_count
+    def _unfit(self, name: str, row: int, held: str, why: str) -> UserError:
+        return UserError(f"{self.place(row)}: column '{short(name)}' holds {short(held, 60)}, {why}")
 
 
 def _label(value: Any) -> str | None:

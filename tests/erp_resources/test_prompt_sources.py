@@ -54,6 +54,12 @@ def test_answers_may_all_be_null(source: Any, tmp_path: Path) -> None:
     assert table["answer"].null_count == 2
 
 
+def test_a_function_may_give_answers_and_categories_as_numbers(source: Any, tmp_path: Path) -> None:
+    table = source(f"return dict({COLUMNS}, answer=[42, None], category=[1, 2])").load(tmp_path).load()
+    assert table["answer"].to_pylist() == ["42", None]
+    assert table["category"].to_pylist() == ["1", "2"]
+
+
 def test_a_function_leaves_nothing_out(source: Any, tmp_path: Path) -> None:
     loaded = source(f"return {COLUMNS}").load(tmp_path)
     loaded.load()
@@ -68,9 +74,22 @@ def test_other_columns_are_left_out(source: Any, tmp_path: Path) -> None:
     ("body", "message"),
     [
         (f"c = {COLUMNS}; del c['answer']; return c", "no column 'answer'"),
-        (f"return dict({COLUMNS}, prompt=['a', None])", "column 'prompt' is null in 1 of 2 rows"),
-        (f"return dict({COLUMNS}, category=[1, 2])", "column 'category' holds int64, but text is needed"),
-        (f"return dict({COLUMNS}, answer=[[1], [2]])", "column 'answer' holds list"),
+        (
+            f"return dict({COLUMNS}, prompt=['a', None])",
+            "row 2: its column 'prompt' is empty; only 'answer' may be null",
+        ),
+        (f"return dict({COLUMNS}, prompt=['a', ' '])", "row 2: its column 'prompt' is empty"),
+        (f"return dict({COLUMNS}, prompt=[1, 2])", "row 1: column 'prompt' holds 1, but text is needed"),
+        (
+            f"return dict({COLUMNS}, answer=[[1, 2], [2]])",
+            r"row 1: column 'answer' holds \[1, 2\], but a name or a number",
+        ),
+        (
+            f"return dict({COLUMNS}, prompt=['a', 'a '], answer=['1', '2'])",
+            "the answer is '2', but '1' to the same prompt",
+        ),
+        (f"return dict({COLUMNS}, prompt=['a', '\\ud83d'])", "no table can be made"),
+        ("return 1 / 0", r"it failed at .*user_prompts_.*py:3 with ZeroDivisionError: division by zero"),
         (f"return dict({COLUMNS}, source=['s'])", "returned dict, of which no table can be made"),
         ("return ['a', 'b']", "returned list, of which no table can be made"),
         ("return None", "returned NoneType, of which no table can be made"),

@@ -466,14 +466,14 @@ def test_what_is_no_number_is_refused_by_line_with_what_to_write(tmp_path: Path,
 
 
 def test_decimal_commas_are_read_where_semicolons_separate_and_all_cells_fit(tmp_path: Path) -> None:
-    rows = table(tmp_path, "t.csv", "prompt;a;b;c\nx, y;0,5;1,5;1\nz;-1,25;N/A;2\nw;;2;3\n")
+    rows = table(tmp_path, "t.csv", "prompt;a;b;c\nx, y;0,5;1,5;1\nz;-1,25e-05;N/A;2\nw;;2;3\n")
     before = dict(rows.notes)
     assert rows.is_numeric("a")
     assert rows.notes == before
-    assert rows.numbers("a").to_pylist() == [0.5, -1.25, None]
+    assert rows.numbers("a").to_pylist() == [0.5, -1.25e-5, None]
     assert rows.notes["column 'a': the comma is read as the decimal point"] == 2
     assert rows.numbers("c").to_pylist() == [1, 2, 3]
-    assert rows.texts("a").to_pylist() == ["0,5", "-1,25", ""]
+    assert rows.texts("a").to_pylist() == ["0,5", "-1,25e-05", ""]
     assert "t.csv:2: column 'b' holds '1,5'" in refusal(lambda: rows.numbers("b"))
     assert "write the decimals after a point" in refusal(
         lambda: table(tmp_path, "t.csv", 'a,b\n"0,5",1\n').numbers("a")
@@ -528,6 +528,7 @@ MESSAGES = [
 def test_messages_are_a_prompt(tmp_path: Path, value: Any, text: str) -> None:
     rows = table(tmp_path, "t.jsonl", [{"prompt": value}, {"prompt": "plain"}])
     assert rows.prompts("prompt").to_pylist() == [text, "plain"]
+    assert list(rows.notes.values()) == [1]
     assert "lists of messages" in next(iter(rows.notes))
     if isinstance(value, list) and len(value) == 1:
         parquet = table(tmp_path, "t.parquet", {"prompt": [value, None]})
