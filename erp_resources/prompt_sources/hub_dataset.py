@@ -15,6 +15,7 @@ from pydantic import ValidationInfo, field_validator
 
 from erp_resources.hugging_face import hub_answers
 from erp_resources.settings import Settings, UserError, model_fingerprint
+from erp_resources.tables import check_file, told
 
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json"}
 
@@ -54,10 +55,13 @@ class HubDataset(Settings):
         if self.path is None:
             return None
         copy = root / self.path
-        if not copy.exists():
-            raise UserError(f"path '{self.path}': there is no {copy}; give a file or folder relative to {root}")
-        if copy.is_file() and copy.suffix not in _BUILDERS:
-            raise UserError(f"path '{self.path}': {copy.suffix or copy.name} is not one of {', '.join(_BUILDERS)}")
+        with told(self.path):
+            if not copy.exists():
+                raise UserError(f"path '{self.path}': there is no {copy}; give a file or folder relative to {root}")
+        if not copy.is_dir():
+            check_file(copy, self.path)
+            if copy.suffix.lower() not in _BUILDERS:
+                raise UserError(f"path '{self.path}': {copy.suffix or copy.name} is not one of {', '.join(_BUILDERS)}")
         return copy
 
     def _open(self, name: str, split: str, root: Path) -> Any:
@@ -78,7 +82,7 @@ class HubDataset(Settings):
                 return datasets.load_dataset(name, split=split, revision=self.revision)
             if copy.is_file():
                 files = glob.escape(str(copy))  # the name is read as a pattern
-                return datasets.load_dataset(_BUILDERS[copy.suffix], data_files=files, split="train")
+                return datasets.load_dataset(_BUILDERS[copy.suffix.lower()], data_files=files, split="train")
             if any((copy / file).is_file() for file in ("state.json", "dataset_dict.json")):
                 saved = datasets.load_from_disk(str(copy))
                 return saved[split] if isinstance(saved, datasets.DatasetDict) else saved

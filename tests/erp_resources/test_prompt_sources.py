@@ -319,6 +319,15 @@ def test_a_copy_that_is_missing_or_broken_is_refused_by_name(datasets: Any, tmp_
     assert "dataset 'mlabonne/open-perfectblend': it could not be loaded from" in told
 
 
+def test_a_copy_that_is_a_device_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "blend.jsonl").symlink_to("/dev/zero")
+    for path in ("blend.jsonl", "x" * 300):
+        given = entry(source="open_perfectblend", path=path)
+        for act in (given.load, given.fingerprint):
+            with pytest.raises(UserError, match=r"is a device|cannot be read"):
+                act(tmp_path)
+
+
 def test_a_missing_package_is_named_with_its_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     told = refusal(tmp_path, source="mmlu_pro")
