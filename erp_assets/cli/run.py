@@ -27,12 +27,17 @@ def run(
     from erp_assets.lock import only_one
     from erp_assets.runs import run_pool
     from erp_assets.states import failed_checks, pool_states
+    from erp_resources.warehouse import Warehouse, find_damage
 
     def waiting(who: str) -> None:
         say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
 
     began = time.monotonic()
     with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
+        damaged = find_damage(Warehouse(chosen))
+        for line in damaged:
+            say(line, style="yellow", to=err)
+        Warehouse(chosen).refresh_views()
         outcomes = run_pool(
             chosen,
             instance,
@@ -64,6 +69,7 @@ def run(
                     }
                     for outcome in outcomes
                 ],
+                "damaged": damaged,
                 "not_materialized": left,
                 "checks_not_passed": len(wrong),
             }

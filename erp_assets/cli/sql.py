@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
-from erp_assets.cli.terminal import literal, say, sheet, show, to_json
+from erp_assets.cli.terminal import err, literal, say, sheet, show, to_json
 from erp_resources.settings import UserError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def sql(
     from erp_resources.warehouse import Warehouse
 
     warehouse = Warehouse(chosen)
+    _tell_damage(warehouse)
     with warehouse.connect() as connection:
         try:
             _lock(connection, [warehouse.folder, *allowed])
@@ -62,6 +63,18 @@ def sql(
                 _show(names, batches)
         except duckdb.Error as error:
             raise UserError(_said(error, warehouse, connection)) from error
+
+
+def _tell_damage(warehouse: "Warehouse") -> None:
+    """Say what the tables are without, since it is damaged; DuckDB itself does not look at checksums."""
+    from erp_resources.warehouse import damaged_partitions, find_damage, shown_name
+
+    for line in find_damage(warehouse, tables_only=True):
+        say(line, style="yellow", to=err)
+    names = ", ".join(shown_name(partition) for partition in damaged_partitions(warehouse))
+    if names:
+        again = f"erp run --pool {warehouse.pool.name}"
+        say(f"The tables are without what is damaged: {names}. Make it again with: {again}", style="yellow", to=err)
 
 
 def _lock(connection: "duckdb.DuckDBPyConnection", folders: list[Path]) -> None:

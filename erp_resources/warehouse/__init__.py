@@ -15,9 +15,18 @@ in `stamp.json`, written last.
 """
 
 from erp_resources.warehouse.damage import damaged_partitions, find_damage
-from erp_resources.warehouse.schemas import SCHEMAS
+from erp_resources.warehouse.schemas import SCHEMAS, shown_name
 from erp_resources.warehouse.staging import Staging
 from erp_resources.warehouse.store import Partitions, Warehouse
 from erp_resources.warehouse.table_file import TableFile
 
-__all__ = ["SCHEMAS", "Partitions", "Staging", "TableFile", "Warehouse", "damaged_partitions", "find_damage"]
+__all__ = [
+    "SCHEMAS",
+    "Partitions",
+    "Staging",
+    "TableFile",
+    "Warehouse",
+    "damaged_partitions",
+    "find_damage",
+    "shown_name",
+]

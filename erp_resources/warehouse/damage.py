@@ -24,7 +24,7 @@ _AGAIN_AFTER = 86_400.0
 """Seconds after which a file that nobody touched is read again."""
 
 
-def find_damage(warehouse: Warehouse) -> list[str]:
+def find_damage(warehouse: Warehouse, tables_only: bool = False) -> list[str]:
     """What is damaged of a pool, in words. Damaged tables are set aside, so that they are missing from here on."""
     note = warehouse.folder / ".verified.json"
     before = _read_note(note)
@@ -47,7 +47,7 @@ def find_damage(warehouse: Warehouse) -> list[str]:
             continue  # replaced just now
         except UserError as damaged:
             said.append(str(damaged))
-    for asset in set(STAGES) - set(SCHEMAS):
+    for asset in () if tables_only else [asset for asset in STAGES if asset not in SCHEMAS]:
         said += [
             f"{shown_name(Partition(asset, key))} of pool '{warehouse.pool.name}' is damaged or incomplete: {folder}; "
             f"it is made again by: erp run --pool {warehouse.pool.name}"

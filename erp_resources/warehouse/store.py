@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote
 import duckdb
 import filelock
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from erp_resources.files import remove_left_over, replace_file
 from erp_resources.lineage import STAGES, Partition, Stamp, names_in
@@ -118,21 +117,15 @@ class Warehouse:
         with self.open(partition) as file:
             return file.read()
 
-    def rows_left(self, partition: Partition, settings: str) -> Iterator[pa.Table]:
-        """The rows that were made by these settings and can be read, of the partition and of damaged files of it.
+    def files_left(self, partition: Partition) -> Iterator[TableFile]:
+        """The stored file of a partition, and damaged ones of which something can be read, the latest first.
 
-        Of a prompt that several have, those of the first. So what was paid for is not lost with the page beside it.
+        What was paid for is not lost with the page beside it: see `TableFile.readable_groups`.
         """
         found = part_files(self.place(partition))
-        seen: set[str] = set()
-        for path in [path for _, path in (*found.damaged, *found.parts[-1:])][::-1]:
-            here: set[str] = set()
-            for rows in _readable_groups(path, partition.asset, settings):
-                own = rows.filter(pc.invert(pc.is_in(rows["prompt_id"], pa.array(seen, pa.string()))))
-                here |= set(own["prompt_id"].to_pylist())
-                if own.num_rows:
-                    yield own
-            seen |= here
+        for _, path in (*found.parts[-1:], *found.damaged[::-1]):
+            with contextlib.suppress(DamagedFileError, FileNotFoundError), TableFile(path, partition.asset) as file:
+                yield file
 
     # ---- damage
 
@@ -294,15 +287,6 @@ class Partitions:
 
     def _replaced(self, partition: Partition) -> UserError:
         return UserError(f"{shown_name(partition)} was replaced by another run meanwhile; run again")
-
-
-def _readable_groups(path: Path, asset: str, settings: str) -> Iterator[pa.Table]:
-    """The row groups of a file that can be read, if it was made by these settings."""
-    with contextlib.suppress(DamagedFileError, FileNotFoundError), TableFile(path, asset) as file:
-        if file.stamp is not None and file.stamp.settings == settings:
-            for index in range(file.num_row_groups):
-                with contextlib.suppress(DamagedFileError):
-                    yield file.read_row_group(index)
 
 
 def _digests(place: Path) -> dict[str, str]:

@@ -33,11 +33,15 @@ def finding_damage() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, UnicodeDecodeError) as error:
-        raise DamagedFileError(str(error)) from error
+        raise DamagedFileError(_in_one_line(error)) from error
     except OSError as error:
         if error.errno not in (None, errno.EIO, errno.EISDIR):
             raise
-        raise DamagedFileError(str(error)) from error
+        raise DamagedFileError(_in_one_line(error)) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class TableFile:
@@ -81,6 +85,12 @@ class TableFile:
         """The rows of one group."""
         with self._looking():
             return self._completed(self._file.read_row_group(index, columns=self._stored(columns)), columns)
+
+    def readable_groups(self) -> Iterator[pa.Table]:
+        """The rows of all groups but those that are damaged."""
+        for index in range(self.num_row_groups):
+            with contextlib.suppress(DamagedFileError):
+                yield self.read_row_group(index)
 
     def verify(self) -> None:
         """Read everything, and see that it is what was written."""
