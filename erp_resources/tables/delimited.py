@@ -60,10 +60,10 @@ def read_delimited(stream: TextIO, name: str, path: str, notes: dict[str, int]) 
 
 def _separator(head: str, usual: str, is_whole: bool) -> str:
     """The separator by which all the first rows have as many cells as the header, at least two."""
-    line = head.lstrip("\r\n").partition("\n")[0]
     candidates = [usual, *(separator for separator in _SEPARATORS if separator != usual)]
-    if not any(separator in line for separator in candidates):
-        candidates.append("|")
+    header = re.split(r"[\r\n]", head.lstrip("\r\n"), maxsplit=1)[0]
+    if not any(separator in header for separator in candidates):
+        candidates.append("|")  # which names of columns can hold, as in gpt-4|total_cost
     splitting = []
     for separator in candidates:
         widths = _widths(head, separator, is_whole)
@@ -76,16 +76,16 @@ def _separator(head: str, usual: str, is_whole: bool) -> str:
 
 
 def _widths(head: str, separator: str, is_whole: bool) -> list[int]:
-    """How many cells the first rows have; none when they are not written with this separator."""
+    """How many cells the first rows have, and -1 for one that is not written with this separator."""
     rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     widths = []
     try:
         for row in itertools.islice(rows, _TRIED_ROWS):
             if _has_text(row):
                 widths.append(len(row))
-    except csv.Error:
-        # The end of the head can be in the middle of a quoted cell.
-        return widths if not is_whole or len(widths) > 1 else widths[:1]
+    except csv.Error as error:
+        is_cut = not is_whole and "unexpected end" in str(error)
+        widths += [] if is_cut else [-1]
     return widths
 
 
@@ -132,8 +132,12 @@ def _parts(rows: Iterator[tuple[int, list[str]]], separator: str, path: str, not
     for line, row in rows:
         if not row:
             continue
-        if len(row) > 1 and not "".join(row).strip():
-            notes["empty rows"] = notes.get("empty rows", 0) + 1
+        if not _has_text(row):
+            _count(notes, "empty rows")
+        elif (
+            len(row) > 1 and [row[0].removeprefix("\ufeff"), *row[1:]] == header
+        ):  # files that were put one behind the other
+            _count(notes, "rows that repeat the header, left out")
         elif not header:
             header = row
             yield _part(header, [], [], separator)
@@ -151,6 +155,10 @@ def _parts(rows: Iterator[tuple[int, list[str]]], separator: str, path: str, not
                 cells, lines, letters = [], [], 0
     if cells:
         yield _part(header, cells, lines, separator)
+
+
+def _count(notes: dict[str, int], reason: str) -> None:
+    notes[reason] = notes.get(reason, 0) + 1
 
 
 def _part(header: list[str], cells: list[list[str]], lines: list[int], separator: str) -> Part:

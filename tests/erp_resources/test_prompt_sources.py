@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from erp_resources.pool import load_pool
@@ -663,6 +665,45 @@ def test_a_list_of_messages_is_a_prompt_and_objects_have_columns_with_dots(tmp_p
     rows, notes = read(tmp_path, source="file", path="p.json", columns=columns)
     assert [(row["prompt"], row["answer"]) for row in rows] == [(json.dumps(messages), "3"), ("a", "4")]
     assert list(notes.values()) == [2]
+
+
+PIECES = [
+    "prompt",
+    "Answer",
+    "category",
+    "embed_text",
+    ",",
+    ";",
+    "\t",
+    "\n",
+    '"',
+    " ",
+    "a",
+    "1",
+    "0,5",
+    "\0",
+    "{",
+    "}",
+    "é",
+    ":",
+]
+
+
+@given(
+    content=st.lists(st.sampled_from(PIECES), max_size=12).map(lambda pieces: "prompt" + "".join(pieces)),
+    per_category=st.sampled_from([None, 1]),
+)
+def test_any_file_gives_prompts_or_is_refused(tmp_path: Path, content: str, per_category: int | None) -> None:
+    (tmp_path / "p.csv").write_bytes(content.encode())
+    given_entry = entry(source="file", path="p.csv", per_category=per_category)
+    try:
+        prompts = given_entry.load(tmp_path).load()
+    except UserError as error:
+        assert str(error).startswith("p.csv")  # noqa: PT017
+    else:
+        assert prompts.schema == PROMPTS
+        assert prompts.num_rows
+        assert all(prompts[name].null_count == 0 for name in PROMPTS.names if name != "answer")
 
 
 def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path) -> None:

@@ -126,6 +126,12 @@ def test_rows_of_nothing_but_separators_are_left_out_and_counted(tmp_path: Path)
     assert table(tmp_path, "t.jsonl", '{}\n{"a": 1}\n{}').notes == {"empty rows": 2}
 
 
+def test_files_that_were_put_one_behind_the_other_are_one_table(tmp_path: Path) -> None:
+    rows = table(tmp_path, "t.csv", "prompt,llm\na,x\nprompt,llm\nb,y\n\ufeffprompt,llm\nc,z\n")
+    assert rows.texts("prompt").to_pylist() == ["a", "b", "c"]
+    assert rows.notes == {"rows that repeat the header, left out": 2}
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_row_is_found_by_the_line_on_which_it_begins(tmp_path: Path, end: str) -> None:
     content = end.join(["prompt,llm", f'"a{end}b",x', "", "c,y", 'd,"', '",']).encode()
@@ -140,6 +146,7 @@ def test_a_row_is_found_by_the_line_on_which_it_begins(tmp_path: Path, end: str)
     ("content", "message"),
     [
         ("a,b\n1\n", "t.csv:2: has 1 cells, but the header has 2; quote text with commas"),
+        ('a;b\n"x" y;2\n', "t.csv:2: is not CSV: ';' expected after '\"'"),
         ("a;b\n1;2\n1;2;3\n", "t.csv:3: has 3 cells, but the header has 2; quote text with semicolons"),
         ('a,b\n1,"x" y\n', "t.csv:2: is not CSV: ',' expected after '\"'; inside quoted text write a quote twice"),
         ('a,b\n1,"x\n', "t.csv:2: is not CSV: unexpected end of data"),

@@ -33,7 +33,8 @@ def table(tmp_path: Path, name: str, content: Any, **options: Any) -> Rows:
 
 def use_all(rows: Rows) -> None:
     """Ask for every column in every way: each gives an array of the table's length, or is refused."""
-    for found in (rows, flatten(rows)):
+    flat = flatten(rows)
+    for found in [rows] if flat.table.equals(rows.table) else [rows, flat]:
         assert found.table.num_rows == rows.table.num_rows == len(rows.lines) == len(rows.file_of)
         for name in found.table.column_names:
             found.is_numeric(name)
@@ -98,14 +99,18 @@ MESSAGE = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", 3
 VALUE = st.recursive(
     st.one_of(SCALAR, st.lists(MESSAGE, max_size=2)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
-    max_leaves=6,
+    max_leaves=4,
 )
 KEYS = st.sampled_from(["prompt", "llm", " llm", "scores", "scores.A", "reward", "", "a b", "\ud800"])
-ROWS = st.lists(st.dictionaries(KEYS, VALUE, max_size=5), max_size=6)
+ROWS = st.lists(st.dictionaries(KEYS, VALUE, max_size=4), max_size=4)
 
 
-@given(rows=ROWS, form=st.sampled_from(["lines", "list", "wrapped", "pretty", "one after another"]))
-def test_any_rows_of_json_give_a_table_or_are_refused(tmp_path: Path, rows: Any, form: str) -> None:
+@given(
+    rows=ROWS,
+    form=st.sampled_from(["lines", "list", "wrapped", "pretty", "one after another"]),
+    name=st.sampled_from(["t.json", "t.jsonl"]),
+)
+def test_any_rows_of_json_give_a_table_or_are_refused(tmp_path: Path, rows: Any, form: str, name: str) -> None:
     text = {
         "lines": lambda: "\n".join(json.dumps(row) for row in rows),
         "list": lambda: json.dumps(rows),
@@ -113,13 +118,12 @@ def test_any_rows_of_json_give_a_table_or_are_refused(tmp_path: Path, rows: Any,
         "pretty": lambda: json.dumps(rows, indent=2),
         "one after another": lambda: "\n".join(json.dumps(row, indent=1) for row in rows),
     }[form]()
-    for name in ("t.json", "t.jsonl"):
-        try:
-            found = table(tmp_path, name, text)
-        except UserError as error:
-            assert str(error).startswith(name)  # noqa: PT017
-        else:
-            use_all(found)
+    try:
+        found = table(tmp_path, name, text)
+    except UserError as error:
+        assert str(error).startswith(name)  # noqa: PT017
+    else:
+        use_all(found)
 
 
 TYPES = st.sampled_from(
@@ -228,7 +232,7 @@ def test_what_parquet_writes_is_read_back(tmp_path: Path, rows: list[dict[str, A
     assert found.table.to_pylist() == rows
 
 
-@given(rows=st.lists(st.dictionaries(st.sampled_from("abc"), SCALAR, max_size=3), max_size=12), size=st.integers(1, 5))
+@given(rows=st.lists(st.dictionaries(st.sampled_from("abc"), SCALAR, max_size=3), max_size=6), size=st.integers(1, 5))
 def test_a_file_is_read_alike_in_parts(tmp_path: Path, rows: list[dict[str, Any]], size: int) -> None:
     lines = [json.dumps(row | {"all": "x"}) for row in [{"a": 1, "b": 1, "c": 1}, *rows]]
     file = written(tmp_path / "t.jsonl", "\n".join(lines))
