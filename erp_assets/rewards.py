@@ -23,7 +23,7 @@ from erp_assets.stage import Step, Verdict, released, stage, stage_checks
 from erp_resources.language_models import RecordedLLM
 from erp_resources.lineage import LLM, REWARD_MODEL, STAGES, Partition, names_in
 from erp_resources.pool import Pool
-from erp_resources.reward_models import RecordedRewardModel, RewardModel
+from erp_resources.reward_models import CheckReward, RecordedRewardModel, RewardModel
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Partitions, Staging, Warehouse
 
@@ -36,13 +36,19 @@ def score_once(generations: pa.Table, prompts: pd.DataFrame, model: RewardModel)
     distinct = frame.iloc[first]
     asked = prompts.loc[distinct["prompt_id"]]
     answers = [None if pd.isna(answer) else answer for answer in asked["answer"]]
-    scores = model.score(asked["prompt"].tolist(), distinct["response"].tolist(), answers)
+    readable = pa.nulls(len(group), pa.bool_())
+    if isinstance(model, CheckReward):
+        scores, found = model.check(distinct["response"].tolist(), answers)
+        readable = pa.array(found[group])
+    else:
+        scores = model.score(asked["prompt"].tolist(), distinct["response"].tolist(), answers)
     table = pa.table(
         {
             "prompt_id": generations["prompt_id"],
             "sample": generations["sample"],
             "reward": pa.array(np.asarray(scores, dtype=np.float32)[group]),
             "n": pa.array(np.ones(len(group), dtype=np.int32)),
+            "readable": readable,
         }
     )
     return table, len(distinct)
@@ -92,6 +98,9 @@ MOST_FAR = 0.001
 
 R2_WANTED = 0.5
 """The paper's probes reach an R2 of .3 to .7: noise that bars any probe from .5 hides most of the signal."""
+
+MOST_UNREADABLE = 0.2
+"""The share of responses without a readable answer from which on the check, or the prompt, is the wrong one."""
 
 
 class Scored(NamedTuple):
@@ -146,6 +155,26 @@ def rewards_differ(scored: Scored) -> Verdict:
         )
     rows = pd.DataFrame({"reward": values, "responses": counts}).sort_values("responses", ascending=False)
     return Verdict(problems, {"share_of_the_commonest_reward": share}, rows if problems else None)
+
+
+def answers_are_readable(scored: Scored) -> Verdict:
+    """A check found an answer to read in four of five responses. The others' reward is 0, as a wrong answer's is."""
+    if "readable" not in scored.table.column_names:
+        return Verdict([])
+    readable = scored.table["readable"]
+    judged = len(readable) - readable.null_count
+    if not judged:
+        return Verdict([])  # the rewards are a model's, or recorded
+    unread = scored.table.filter(pc.invert(pc.fill_null(readable, True)))
+    share = len(unread) / judged
+    numbers = {"without_a_readable_answer": len(unread), "share_without_a_readable_answer": share}
+    problems = []
+    if share > MOST_UNREADABLE:
+        problems.append(
+            f"in {len(unread)} of {judged} responses of {scored.key} ({share:.0%}) no answer could be read, which "
+            "counts as wrong; look at some (`erp sql`), and ask for the answer in a form that the check reads"
+        )
+    return Verdict(problems, numbers, unread.select(["prompt_id", "sample"]).slice(0, 100).to_pandas())
 
 
 def rewards_are_in_range(scored: Scored) -> Verdict:
@@ -233,11 +262,13 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
                     with step.staging(key) as staging:
                         saved = score_into(staging, generations, step.names(key)[LLM], table, model, advance)
                     with Warehouse(step.pool).open(step.partition(key)) as file:
-                        stored = file.read(columns=["reward"])["reward"]
+                        stored = file.read(columns=["reward", "readable"])
+                    unread = pc.sum(pc.invert(stored["readable"])).as_py()
                     step.report(
                         key,
                         **{"dagster/partition_row_count": len(stored)},
-                        mean_reward=pc.mean(stored).as_py(),
+                        mean_reward=pc.mean(stored["reward"]).as_py(),
+                        **({} if unread is None else {"responses_without_a_readable_answer": unread}),
                         share_of_responses_scored_before=saved,
                         inputs_truncated=getattr(model, "truncated", 0) - before,
                     )
@@ -280,7 +311,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             "rewards",
             Scored.load,
             blocking=[rewards_are_finite_and_complete],
-            warnings=[rewards_differ, rewards_are_in_range, samples_are_enough],
+            warnings=[rewards_differ, answers_are_readable, rewards_are_in_range, samples_are_enough],
         ),
         expected_rewards,
     ]

@@ -13,7 +13,7 @@ from pydantic import Field
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.reward_models.recorded import RecordedRewardModel
 from erp_resources.reward_models.transformers import TransformersRewardModel
-from erp_resources.reward_models.verifiable import VerifiableRewardModel
+from erp_resources.reward_models.verifiable import CheckReward, VerifiableRewardModel
 from erp_resources.reward_models.vllm import VLLMRewardModel
 
 RewardModelEntry = Annotated[
@@ -23,6 +23,7 @@ RewardModelEntry = Annotated[
 """An entry under `reward_models:` in a pool file."""
 
 __all__ = [
+    "CheckReward",
     "RecordedRewardModel",
     "RewardModel",
     "RewardModelEntry",

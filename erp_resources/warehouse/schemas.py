@@ -73,6 +73,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("sample", pa.int32(), "0 to n - 1, as in generations"),
             _column("reward", pa.float32(), "r(x, y); a reward model's raw logit"),
             _column("n", pa.int32(), "how many samples the row is a mean of; 1 for a scored response"),
+            _column(
+                "readable", pa.bool_(), "whether a check found an answer to read; null where nothing is read", late=True
+            ),
         ]
     ),
     "expected_rewards": pa.schema(
