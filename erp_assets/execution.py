@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.plan.objects import StepFailureData
 
+from erp_assets.disk import full_in_words
 from erp_assets.instance import (
     KILLED,
     POOL_TAG,
@@ -72,7 +73,7 @@ class Executor:
     def execute(self, run: Run) -> str | None:
         """Materialise, and do the checks; returns what went wrong, in words, a line for each error.
 
-        Raises `KeyboardInterrupt` when the run heard a signal.
+        Raises `KeyboardInterrupt` when the run heard a signal, and `UserError` when the disk is full.
         """
         assets = {dg.AssetKey([self._pool.name, asset]) for asset in run.assets}
         checks = {check for check in self._job.asset_layer.asset_graph.asset_check_keys if check.asset_key in assets}
@@ -85,9 +86,11 @@ class Executor:
         )
         if result.success:
             return None
-        failures = [event.step_failure_data.error for event in result.get_step_failure_events()]
-        if any(error and _INTERRUPTED in error.message for error in failures):
+        failures = [event.step_failure_data for event in result.get_step_failure_events()]
+        if any(failure.error and _INTERRUPTED in failure.error.message for failure in failures):
             raise KeyboardInterrupt
+        if any(failure.user_failure_data and "disk" in failure.user_failure_data.metadata for failure in failures):
+            raise UserError(full_in_words(self._pool.root))  # all that follows would fail of it, too
         return _failure(result)
 
     def _tags(self, run: Run) -> dict[str, str]:

@@ -5,7 +5,6 @@ out: what is there of a pool; the files tell that (`states`).
 """
 
 import contextlib
-import errno
 import os
 import sqlite3
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import alembic.util.exc
 import dagster as dg
 import filelock
 import sqlalchemy.exc
@@ -21,6 +21,7 @@ import yaml
 from dagster._config.errors import PostProcessingError
 from dagster._core.instance.ref import InstanceRef
 
+from erp_assets.disk import chain_of, full_in_words, is_full
 from erp_resources.notes import now_in_words
 from erp_resources.pool import WAREHOUSE_FOLDER
 from erp_resources.processes import Process, is_dead, is_dead_since, this_process
@@ -42,7 +43,6 @@ _SECONDS_TO_START = 600.0
 """After which a run of which no process has been heard is given up."""
 
 _OPENING_SECONDS = 60.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Failed(BaseException):
@@ -79,24 +79,20 @@ def open_instance(root: Path) -> Iterator[dg.DagsterInstance]:
 
 def in_words(error: BaseException, home: Path, root: Path) -> str | None:
     """What is wrong with an instance or the disk that it is on, and the way out; None when it is something else."""
-    chain: list[BaseException] = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None and inner not in chain:
-        chain.append(inner)
-    for one in [*chain, *(one.orig for one in chain if isinstance(one, sqlalchemy.exc.DBAPIError) and one.orig)]:
+    if is_full(error):
+        return full_in_words(root)
+    for one in chain_of(error):
         told = " ".join(str(one).split())
-        if (isinstance(one, OSError) and one.errno in _FULL) or "disk is full" in told:
-            return (
-                f"the disk of {root / WAREHOUSE_FOLDER} is full, or its quota.\n"
-                "Nothing that was finished is lost: make room, and the same command goes on from there"
-            )
-    for one in chain:
-        told = " ".join(str(one).split())
+        if "database is locked" in told:
+            return f"Dagster's database in {home} is busy: another process writes to it; run the same command again"
         if isinstance(one, PermissionError) or "readonly database" in told or "unable to open database" in told:
             return f"the Dagster instance in {home} cannot be written: {_last_words(one)}"
         if isinstance(one, PostProcessingError):
             return f"{home / 'dagster.yaml'}: {told}"
         if isinstance(one, yaml.YAMLError | dg.DagsterInvalidConfigError):
             return f"{home / 'dagster.yaml'} is not a valid configuration of Dagster: {told[:300]}"
+        if isinstance(one, alembic.util.exc.CommandError):
+            return f"Dagster's database was made by another version of Dagster than {dg.__version__}: {told}"
         if isinstance(one, sqlalchemy.exc.DBAPIError | sqlite3.Error):
             return _of_database(one, home, root)
     return None

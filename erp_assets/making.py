@@ -13,12 +13,15 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from erp_assets.disk import is_full
+from erp_assets.lock import hold_partitions
 from erp_assets.step import Step, Value
 from erp_resources.lineage import GATHERING, LOADS_MODELS, REWARD_MODEL, UNPARTITIONED
 from erp_resources.notes import Notes
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Partitions, Warehouse
 
+FULL = "full"
 _LONGEST = 1_000
 _KEYS_NAMED = 3
 
@@ -31,8 +34,13 @@ def make(step: Step, function: Callable[..., Any], inputs: Mapping[str, Partitio
     """
     asked = step.keys
     errors: dict[str, Exception] = {}
-    for keys in _parts(step):
-        errors |= _make_part(step, keys, lambda: _make_now(step, function, inputs))
+    with hold_partitions(step.pool, step.asset, asked, step.log.info) as has_waited:
+        if has_waited:
+            inputs = {name: read.again() for name, read in inputs.items()}
+            step.read(inputs)
+        step.keys = [key for key in asked if not _was_made_meanwhile(step, key)]
+        for keys in _parts(step):
+            errors |= _make_part(step, keys, lambda: _make_now(step, function, inputs))
     step.keys = asked
     Warehouse(step.pool).refresh_views()
     if not errors:
@@ -41,7 +49,10 @@ def make(step: Step, function: Callable[..., Any], inputs: Mapping[str, Partitio
         if key not in errors:
             step.tell_made(key)
     said = "\n".join(_by_error(step, errors))
-    raise dg.Failure(said, metadata={"why": said}, allow_retries=False) from next(iter(errors.values()))
+    first = next(iter(errors.values()))
+    is_about_the_disk = any(is_full(error) for error in errors.values())
+    metadata = {"why": said} | ({"disk": FULL} if is_about_the_disk else {})
+    raise dg.Failure(said, metadata=metadata, allow_retries=False) from first
 
 
 def in_words(error: BaseException) -> str:
@@ -59,7 +70,7 @@ def _parts(step: Step) -> list[list[str]]:
         for key in step.keys:
             by_model[step.names(key)[REWARD_MODEL]].append(key)
         return list(by_model.values())
-    return [[key] for key in step.keys] if step.asset in LOADS_MODELS else [step.keys]
+    return [[key] for key in step.keys] if step.asset in LOADS_MODELS else [step.keys] if step.keys else []
 
 
 def _make_part(step: Step, keys: list[str], make_now: Callable[[], None]) -> dict[str, Exception]:
@@ -138,6 +149,24 @@ def _is_made(step: Step, key: str) -> bool:
         return stamp is not None and stamp.fingerprint == step.fingerprint(key)
     except Exception:  # what it is made from is not there
         return False
+
+
+def _was_made_meanwhile(step: Step, key: str) -> bool:
+    """Whether another run made this very partition after this run was asked for, as the daemon and `erp run` may.
+
+    What automation asks for is missing or stale, or an evaluation whose time has come: another that is there already
+    was made since. Whoever asks for a partition that was there before gets it made again.
+    """
+    if not _is_made(step, key):
+        return False
+    partition = step.partition(key)
+    note = Notes(Warehouse(step.pool).folder).of(partition)
+    stamp = Warehouse(step.pool).stamp(partition)
+    if stamp is None or any(found.blocking and not found.passed for found in note.about(stamp).values()):
+        return False
+    last = note.last_try
+    is_news = last is not None and last.outcome == "made" and last.run != step.run and (last.ended or 0) > step.asked_at
+    return is_news or (step.is_automatic and step.asset not in GATHERING)
 
 
 def _by_error(step: Step, errors: Mapping[str, Exception]) -> Iterator[str]:

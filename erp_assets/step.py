@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 import pyarrow as pa
+from dagster._core.storage.tags import AUTOMATION_CONDITION_TAG
 
 from erp_assets.progress import Advance, progress
 from erp_assets.states import Failure, look, stopped
@@ -67,12 +68,28 @@ class Step:
         self.run: str = context.run.run_id
         self._context = context
         self._reported: dict[str, dict[str, Any]] = defaultdict(dict)
-        self._inputs: dict[str, Inputs] = {}
+        self._inputs: dict[str, Inputs]
         self._stopped: Mapping[Partition, Failure] = {}
         self._found: Mapping[Partition, str] = defaultdict(lambda: "materialized")
-        self._contents = {
+        self.read(inputs)
+
+    def read(self, inputs: Mapping[str, Partitions]) -> None:
+        """Take what is there now for what the partitions are made from."""
+        self._inputs = {}
+        self._contents: dict[Partition, Mapping[str, str]] = {
             partition: content for read in inputs.values() for partition, content in read.contents.items()
         }
+
+    @property
+    def asked_at(self) -> float:
+        """When the step's run was asked for (seconds since 1970)."""
+        record = self._context.instance.get_run_record_by_id(self.run)
+        return record.create_timestamp.timestamp() if record else 0.0
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether nobody asked for it but the pool's automation."""
+        return AUTOMATION_CONDITION_TAG in self._context.run.tags
 
     def names(self, key: str) -> dict[str, str]:
         """The LLM and the reward model that a partition key names."""

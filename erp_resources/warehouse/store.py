@@ -263,6 +263,10 @@ class Partitions:
             partition: stamp.content for partition, stamp in stamps.items() if stamp
         }
 
+    def again(self) -> "Partitions":
+        """The same partitions, as they are now."""
+        return Partitions(self._warehouse, self._partitions.values())
+
     def place(self, key: str = "") -> Path:
         """The folder of one partition that is files."""
         partition = self._partitions[key]
