@@ -4,6 +4,7 @@ What belongs here: knowing it, and saying it. What to keep out: other errors.
 """
 
 import errno
+import os
 from pathlib import Path
 
 from erp_resources.pool import WAREHOUSE_FOLDER
@@ -20,13 +21,13 @@ def chain_of(error: BaseException) -> list[BaseException]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error came of a full disk, or of a quota; SQLite and Arrow say so in words alone."""
-    return any(
-        (isinstance(one, OSError) and one.errno in _FULL)
-        or "disk is full" in str(one)
-        or "No space left on device" in str(one)
-        for one in chain_of(error)
-    )
+    """Whether an error came of a full disk, or of a quota."""
+    return any((isinstance(one, OSError) and one.errno in _FULL) or says_full(str(one)) for one in chain_of(error))
+
+
+def says_full(message: str) -> bool:
+    """The same of an error of which only the words are left: of SQLite, of Arrow, or in Dagster's records."""
+    return "disk is full" in message or any(os.strerror(number) in message for number in _FULL)
 
 
 def full_in_words(root: Path) -> str:

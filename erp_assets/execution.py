@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.plan.objects import StepFailureData
+from dagster._utils.error import SerializableErrorInfo
 
-from erp_assets.disk import full_in_words
+from erp_assets.disk import full_in_words, says_full
 from erp_assets.instance import (
     KILLED,
     POOL_TAG,
@@ -89,7 +90,7 @@ class Executor:
         failures = [event.step_failure_data for event in result.get_step_failure_events()]
         if any(failure.error and _INTERRUPTED in failure.error.message for failure in failures):
             raise KeyboardInterrupt
-        if any(failure.user_failure_data and "disk" in failure.user_failure_data.metadata for failure in failures):
+        if any(says_full(error.message) for failure in failures for error in _chain(failure)):
             raise UserError(full_in_words(self._pool.root))  # all that follows would fail of it, too
         return _failure(result)
 
@@ -147,13 +148,19 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
 
 def _said(failure: StepFailureData) -> str:
     """The error that stopped a step: in the words of `making`, or what the innermost error says."""
-    chain = []
-    error = failure.error
-    while error is not None:
-        chain.append(error)
-        error = error.cause
+    chain = _chain(failure)
     told = failure.user_failure_data.description if failure.user_failure_data else None
     if told is None:
         told = chain[-1].message.strip() if chain else "a step failed"
     is_mistake = any(one.cls_name == UserError.__name__ for one in chain)
     return told if is_mistake else f"{told} (the traceback stands in the Dagster UI: erp ui)"
+
+
+def _chain(failure: StepFailureData) -> list[SerializableErrorInfo]:
+    """The error that a step ended with and those that it came from, the innermost last."""
+    chain = []
+    error = failure.error
+    while error is not None:
+        chain.append(error)
+        error = error.cause or error.context
+    return chain

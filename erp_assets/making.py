@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from erp_assets.disk import is_full
 from erp_assets.lock import hold_partitions
 from erp_assets.step import Step, Value
 from erp_resources.lineage import GATHERING, LOADS_MODELS, REWARD_MODEL, UNPARTITIONED
@@ -21,7 +20,6 @@ from erp_resources.notes import Notes
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Partitions, Warehouse
 
-FULL = "full"
 _LONGEST = 1_000
 _KEYS_NAMED = 3
 
@@ -49,10 +47,7 @@ def make(step: Step, function: Callable[..., Any], inputs: Mapping[str, Partitio
         if key not in errors:
             step.tell_made(key)
     said = "\n".join(_by_error(step, errors))
-    first = next(iter(errors.values()))
-    is_about_the_disk = any(is_full(error) for error in errors.values())
-    metadata = {"why": said} | ({"disk": FULL} if is_about_the_disk else {})
-    raise dg.Failure(said, metadata=metadata, allow_retries=False) from first
+    raise dg.Failure(said, metadata={"why": said}, allow_retries=False) from next(iter(errors.values()))
 
 
 def in_words(error: BaseException) -> str:
