@@ -73,7 +73,7 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="erp", standalone_mode=False)
     except UserError as error:
         fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort) as error:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,16 @@ def test_many_prompts_come_from_a_file_and_keep_their_order(finished: Path, erp:
     assert [answer["prompt"] for answer in json.loads(out)] == ["What is 7 plus 5?", "Say the word tiger."]
 
 
+def test_a_line_of_a_file_is_a_prompt_whatever_letters_it_has(finished: Path, erp: Command, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_bytes("\ufeffone\u2028still one\x0cand\r\ntwo [/b]\n".encode())
+    _, out, _ = erp(finished, "route", str(tmp_path / "prompts.txt"), "--json")
+    assert [answer["prompt"] for answer in json.loads(out)] == ["one\u2028still one\x0cand", "two [/b]"]
+
+
+def test_the_version_is_told(project: Path, erp: Command) -> None:
+    assert erp(project, "--version")[1] == f"erp {version('expected-reward-routing')}\n"
+
+
 def test_status_lists_every_partition_of_every_asset(finished: Path, erp: Command) -> None:
     _, out, _ = erp(finished, "status", "--json")
     told = json.loads(out)
@@ -149,6 +160,11 @@ def test_a_new_pool_file_is_valid_and_never_written_over(project: Path, erp: Com
         (("route", "x", "--reward-model", "tast"), "--reward-model tast: pool 'demo' has taste, vowels"),
         (("route", "x", "--budget", "1", "--exchange-rate", "1"), "not both"),
         (("route", "  "), "the prompt is empty"),
+        (("route", "promts.txt"), "promts.txt is no file here; give a file with a prompt a line"),
+        (("route", "data/promts"), "data/promts is no file here"),
+        (("route", "pools"), "pools is a folder"),
+        (("route",), "Missing argument 'prompt'. (erp route --help)"),
+        (("check", "demo", "--pool", "other"), "which pool? demo, or --pool other"),
         (("sql", "SELECT * FROM rewards"), "Tables of pool 'demo': none yet"),
         (("new", "Not Legal"), "'Not Legal' is not a legal name"),
         (("rnu",), "No such command 'rnu'"),
@@ -168,7 +184,7 @@ def test_a_mistake_is_told_in_a_line_or_two_with_status_2(
 def test_a_typo_in_the_pool_file_is_told_with_its_line_by_every_command(project: Path, erp: Command) -> None:
     path = project / "pools" / "demo.yaml"
     path.write_text(path.read_text().replace("sampling:", "samplign:"))
-    for arguments in (("run",), ("status",), ("route", "x"), ("sql", "SELECT 1"), ("ui",)):
+    for arguments in (("run",), ("status",), ("route", "x"), ("sql", "SELECT 1")):
         status, _, err = erp(project, *arguments)
         assert status == 2
         assert "pools/demo.yaml:3: samplign: unknown key; did you mean 'sampling'?" in err
