@@ -27,15 +27,13 @@ from pydantic_core import ErrorDetails
 
 from erp_resources.embedders import EmbedderEntry
 from erp_resources.language_models import LLM, RecordedCost, Sampling, TokenPrice
+from erp_resources.names import check_distinct, check_entry_name, check_pool_name
 from erp_resources.prompt_sources import PromptSourceEntry
 from erp_resources.reward_models import RecordedRewardModel, RewardModelEntry
 from erp_resources.settings import Settings, UserError
 
 POOLS_FOLDER = "pools"
 WAREHOUSE_FOLDER = "warehouse"
-
-_POOL_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+@-]*")
 
 
 def _is_cron(schedule: str) -> str:
@@ -121,18 +119,14 @@ class Pool(Settings):
     @field_validator("name")
     @classmethod
     def _legal_pool_name(cls, name: str) -> str:
-        if not _POOL_NAME.fullmatch(name):
-            raise ValueError("use lower-case letters, digits and _, and begin with a letter")
-        return name
+        return check_pool_name(name)
 
     @field_validator("llms", "reward_models")
     @classmethod
     def _legal_partition_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
-            if not _ENTRY_NAME.fullmatch(name):
-                raise ValueError(
-                    f"'{name}' is not a legal name: begin with a letter or digit and use these and . _ : / + @ -"
-                )
+            check_entry_name(name)
+        check_distinct(entries)
         return entries
 
     @model_validator(mode="after")

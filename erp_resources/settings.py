@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 PACKAGE_PREFIX = "package:"
 _SAMPLED_BYTES = 65_536
+_SHOWN = 200
 
 
 class UserError(Exception):
@@ -24,6 +26,27 @@ class UserError(Exception):
 
     The command prints it without a traceback and exits with status 2.
     """
+
+
+def shown(value: object, length: int = _SHOWN) -> str:
+    r"""A value as an error message repeats it: one line, at most `length` characters, nothing that a terminal obeys.
+
+    Control, invisible and direction characters become escapes such as `\x1b`. It never raises, whatever the value.
+    """
+    try:
+        # An integer of thousands of digits refuses to be a text; no other value here does.
+        text = value if isinstance(value, str) else str(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    line = "".join(_escaped(character) for character in text[: length + 1])
+    return line if len(line) <= length else f"{line[: length - 3]}..."
+
+
+def _escaped(character: str) -> str:
+    # Categories C: control, format (bidi, zero-width), surrogates, private, unassigned. Z: separators but the blank.
+    if character != " " and unicodedata.category(character)[0] in "CZ":
+        return character.encode("unicode_escape").decode()
+    return character
 
 
 class Settings(BaseModel):
