@@ -31,27 +31,47 @@ def chunks_by_length(prompts: pa.Table, size: int) -> list[pa.Table]:
     return [prompts.take(pa.array(order[start : start + size])) for start in range(0, len(order), size)]
 
 
-def chunk_seed(sampling: Sampling, llm: str, chunk: pa.Table) -> int:
-    """The seed of an LLM's chunk: its own, and the same whatever was sampled before it."""
-    name = f"{sampling.seed}/{llm}/{chunk['prompt_id'][0]}"
+def chunk_seed(sampling: Sampling, llm: str, chunk: pa.Table, start: int = 0) -> int:
+    """The seed of an LLM's chunk: its own, and the same whatever was sampled before it.
+
+    Samples that join others, from number `start` on, have a seed of their own, or they would be the same again.
+    """
+    name = f"{sampling.seed}/{llm}/{chunk['prompt_id'][0]}" + (f"/{start}" if start else "")
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
 
 
 def kept_responses(warehouse: Warehouse, partition: Partition, prompts: pa.Table) -> Iterator[pa.Table]:
     """What a stored partition has of these prompts, sampled by the same settings, without what failed.
 
-    So a corpus that grows costs its new prompts, and making a partition again samples what failed. Other samples
-    are had by another `sampling.seed`.
+    So a corpus that grows costs its new prompts, making a partition again samples what failed, and of another
+    `sampling.n` the first n are kept. Other samples are had by another `sampling.seed`.
     """
-    stamp = warehouse.stamp(partition)
-    if stamp is None or stamp.settings != settings_hash(warehouse.pool, partition):
+    if samples_kept(warehouse, partition) == 0:
         return
     with warehouse.open(partition) as file:
         for index in range(file.num_row_groups):
             rows = file.read_row_group(index)
             wanted = pc.and_(pc.is_null(rows["error"]), pc.is_in(rows["prompt_id"], value_set=prompts["prompt_id"]))
+            wanted = pc.and_(wanted, pc.less(rows["sample"], warehouse.pool.sampling.n))
             if (kept := rows.filter(wanted)).num_rows:
                 yield kept
+
+
+def samples_kept(warehouse: Warehouse, partition: Partition) -> int:
+    """How many samples of a prompt are kept when a partition is made by the settings of today: 0 by other ones.
+
+    Another number of samples is no other setting: they are independent of each other.
+    """
+    stamp = warehouse.stamp(partition)
+    if stamp is None:
+        return 0
+    with warehouse.open(partition) as file:
+        last: int | None = pc.max(file.read(columns=["sample"])["sample"]).as_py()
+    if last is None:
+        return 0
+    pool = warehouse.pool
+    as_stored = pool.model_copy(update={"sampling": pool.sampling.model_copy(update={"n": last + 1})})
+    return min(last + 1, pool.sampling.n) if stamp.settings == settings_hash(as_stored, partition) else 0
 
 
 class Work(NamedTuple):
@@ -68,37 +88,60 @@ class Work(NamedTuple):
 def sample_into(
     staging: Staging, prompts: pa.Table, name: str, pool: Pool, advance: Advance, kept: Iterable[pa.Table] = ()
 ) -> Work:
-    """Keep what is there, sample every chunk of the other prompts that is not staged yet, and commit the partition.
+    """Keep what is there, sample every chunk of what is lacking and not staged yet, and commit the partition.
 
     The LLM is loaded only when there is something left to sample.
     """
     chunk_count = tokens = 0
     seconds = 0.0
+    there = pa.table({"prompt_id": pa.array([], pa.string()), "samples": pa.array([], pa.int64())})
     for responses in kept:
-        prompts = prompts.filter(pc.invert(pc.is_in(prompts["prompt_id"], value_set=responses["prompt_id"])))
+        counts = responses.group_by("prompt_id").aggregate([("sample", "count")]).rename_columns(there.column_names)
+        there = pa.concat_tables([there, counts.cast(there.schema)])
         if not staging.has(chunk_count):
             staging.write(chunk_count, responses)
         chunk_count += 1
-        advance(pc.count_distinct(responses["prompt_id"]).as_py())
+        advance(pc.sum(pc.equal(counts["samples"], pool.sampling.n)).as_py())
     with ExitStack() as loaded:
         model: LanguageModel | None = None
-        for chunk in chunks_by_length(prompts, pool.sampling.chunk_size):
+        for start, chunk in chunks_to_sample(prompts, there, pool.sampling):
             if not staging.has(chunk_count):
                 model = model or loaded.enter_context(released(pool.llms[name].load(pool.root)))
-                seed = chunk_seed(pool.sampling, name, chunk)
+                seed = chunk_seed(pool.sampling, name, chunk, start)
+                sampling = pool.sampling.model_copy(update={"n": pool.sampling.n - start})
                 began = time.monotonic()
-                responses = model.sample(chunk["prompt"].to_pylist(), pool.sampling, seed)
+                responses = model.sample(chunk["prompt"].to_pylist(), sampling, seed)
                 seconds += time.monotonic() - began
                 tokens += pc.sum(responses["completion_tokens"]).as_py() or 0
-                prompt_ids = chunk["prompt_id"].take(responses["prompt_index"])
-                staging.write(
-                    chunk_count, responses.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids)
-                )
+                staging.write(chunk_count, _numbered(responses, chunk, start))
             chunk_count += 1
             advance(chunk.num_rows)
         truncated: int | None = getattr(model, "truncated", None)
     staging.commit(chunk_count)
     return Work(tokens, seconds, truncated)
+
+
+def chunks_to_sample(prompts: pa.Table, there: pa.Table, sampling: Sampling) -> Iterator[tuple[int, pa.Table]]:
+    """The prompts that lack samples, in chunks, and the number of the first sample that a chunk lacks.
+
+    `there` counts the samples that are kept, by prompt and perhaps in pieces.
+    """
+    counts = there.group_by("prompt_id").aggregate([("samples", "sum")])
+    place = pc.index_in(prompts["prompt_id"], value_set=counts["prompt_id"].combine_chunks())
+    has = pc.fill_null(counts["samples_sum"].combine_chunks().take(place.combine_chunks()), 0)
+    for start in sorted(pc.unique(has).to_pylist()):
+        if start < sampling.n:
+            lacking = prompts.filter(pc.equal(has, start))
+            yield from ((start, chunk) for chunk in chunks_by_length(lacking, sampling.chunk_size))
+
+
+def _numbered(responses: pa.Table, chunk: pa.Table, start: int) -> pa.Table:
+    """The responses to a chunk as rows of `generations`, their samples counted from `start`."""
+    prompt_ids = chunk["prompt_id"].take(responses["prompt_index"])
+    place = responses.schema.get_field_index("sample")
+    samples = pc.add(responses["sample"], pa.scalar(start, pa.int32()))
+    numbered = responses.set_column(place, responses.schema.field(place), samples)
+    return numbered.drop_columns("prompt_index").add_column(0, "prompt_id", prompt_ids)
 
 
 # ---- checks

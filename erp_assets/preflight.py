@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from erp_assets.generations import samples_kept
 from erp_assets.prompts import identified
 from erp_resources.language_models.interface import Inspected
-from erp_resources.lineage import Partition, settings_hash, states
+from erp_resources.lineage import Partition, states
 from erp_resources.pool import Pool, line_of
 from erp_resources.reward_models import RewardModelEntry
 from erp_resources.settings import UserError
@@ -125,22 +126,21 @@ def unwritable(pool: Pool) -> str | None:
     return None
 
 
-def prompts_to_sample(pool: Pool, llm: str, prompt_ids: pa.Array) -> int:
-    """How many of these prompts an LLM has no responses to yet, sampled by its settings of today.
+def responses_to_sample(pool: Pool, llm: str, prompt_ids: pa.Array) -> int:
+    """How many responses to these prompts an LLM is still to give, by its settings of today.
 
-    Those that an unfinished partition holds count as sampled.
+    Those that an unfinished partition holds, which begins with what is kept, count as given.
     """
     if llm not in pool.sampled_llms:
         return 0
     warehouse, partition = Warehouse(pool), Partition("generations", llm)
-    stamp = warehouse.stamp(partition)
-    left = len(prompt_ids)
-    if stamp is not None and stamp.settings == settings_hash(pool, partition):
+    kept = samples_kept(warehouse, partition)
+    if kept:
         with warehouse.open(partition) as file:
             table = file.read(columns=["prompt_id", "error"])
         known = pc.unique(table.filter(pc.is_null(table["error"]))["prompt_id"])
-        left = pc.sum(pc.invert(pc.is_in(prompt_ids, value_set=known))).as_py() or 0
-    return max(0, left - warehouse.staged_rows(partition) // pool.sampling.n)
+        kept *= pc.sum(pc.is_in(prompt_ids, value_set=known)).as_py() or 0
+    return max(0, len(prompt_ids) * pool.sampling.n - max(kept, warehouse.staged_rows(partition)))
 
 
 def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None]) -> list[Work]:
@@ -149,7 +149,7 @@ def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None
     found = states(pool, warehouse.stamp)
     prompts, n = len(prompt_ids), pool.sampling.n
     responses = prompts * n
-    to_sample = {name: prompts_to_sample(pool, name, prompt_ids) for name in pool.llms}
+    to_sample = {name: responses_to_sample(pool, name, prompt_ids) for name in pool.llms}
     is_same_corpus = _has_prompts(warehouse, prompt_ids)
 
     def scored(partition: Partition) -> float:
@@ -163,7 +163,7 @@ def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None
         tokens = responses * pool.sampling.max_tokens
         size = int(tokens * _BYTES_PER_TOKEN)
         prompt_tokens = looked.prompt_tokens if looked else None
-        done = 1 - to_sample[name] / max(1, prompts)
+        done = 1 - to_sample[name] / max(1, responses)
         rows.append(Work("LLM", name, responses, prompt_tokens, tokens, size, done))
     counted = [looked.prompt_tokens for looked in inspected.values() if looked and looked.prompt_tokens is not None]
     for name, reward_model in pool.reward_models.items():

@@ -17,7 +17,7 @@ from erp_assets.execution import Executor, Outcome, Run, wait_for_gpu
 from erp_assets.instance import end_dead_runs
 from erp_assets.interrupts import Interrupts, heard
 from erp_assets.partitions import latest_window
-from erp_assets.preflight import prompts_to_sample
+from erp_assets.preflight import responses_to_sample
 from erp_assets.stage import loads_local_model
 from erp_assets.states import PoolState, look
 from erp_resources.lineage import (
@@ -76,7 +76,7 @@ def run_pool(
     """Materialise everything that is missing, stale or failed, or the selected part of it.
 
     `llms`, `reward_models` and `select` (assets) restrict it; what is not selected is neither made nor repaired.
-    `on_work` is told beforehand how many prompts each LLM is going to be asked, `on_wait` which run has the GPU. A
+    `on_work` is told beforehand how many responses each LLM is going to give, `on_wait` which run has the GPU. A
     failed run holds back only what needs its partitions. Raises `UserError`, before anything is made, for a name that
     the pool does not have and for a model or function that is not there, and `KeyboardInterrupt` for a signal.
     """
@@ -196,7 +196,7 @@ def _to_sample(pool: Pool, llms: Sequence[str]) -> dict[str, int]:
     if Warehouse(pool).stamp(prompts) is None:
         return {}
     prompt_ids = Warehouse(pool).read(prompts)["prompt_id"].combine_chunks()
-    return {llm: prompts_to_sample(pool, llm, prompt_ids) for llm in llms}
+    return {llm: responses_to_sample(pool, llm, prompt_ids) for llm in llms}
 
 
 def reevaluate(

@@ -82,12 +82,12 @@ def run(
 
 def _announce(pool: "Pool", to_sample: dict[str, int]) -> None:
     """How much is going to be sampled, before it is."""
-    prompts = sum(to_sample.values())
-    if prompts:
-        most = max(to_sample.values())
-        asked = f"{most:,} prompts" if most == min(to_sample.values()) else f"up to {most:,} prompts"
-        llms = f"{len(to_sample)} LLM{'s' * (len(to_sample) != 1)}"
-        said = f"to sample: {prompts * pool.sampling.n:,} responses ({llms}, {asked}, {pool.sampling.n} each)"
+    responses = {llm: count for llm, count in to_sample.items() if count}
+    if responses:
+        most = max(responses.values())
+        asked = f"{most:,}" if most == min(responses.values()) else f"up to {most:,}"
+        llms = f"{len(responses)} LLM{'s' * (len(responses) != 1)}"
+        said = f"to sample: {sum(responses.values()):,} responses ({llms}, {asked} each, {pool.sampling.n} to a prompt)"
         say(f"  {said}", style="dim", to=err)
 
 

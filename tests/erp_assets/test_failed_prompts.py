@@ -94,6 +94,38 @@ def test_more_failures_than_the_pool_allows_hold_the_llm_back_and_only_they_are_
     )
 
 
+def test_more_samples_join_those_that_are_there_and_fewer_are_the_first_of_them(
+    pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool, asked: list[str]
+) -> None:
+    run_pool(pool, instance, llms=["small"], select=["prompts", "generations"])
+    before = table(pool, "generations", "small")
+    told: list[dict[str, int]] = []
+
+    def with_n(old: str, new: str) -> pd.DataFrame:
+        asked.clear()
+        edited = edit_pool(old, new)
+        outcomes = run_pool(edited, instance, llms=["small"], select=["generations"], on_work=told.append)
+        assert [outcome.error for outcome in outcomes if outcome.error] == []
+        assert pool_states(edited)[Partition("generations", "small")] == "materialized"
+        return table(edited, "generations", "small").sort_values(["prompt_id", "sample"], ignore_index=True)
+
+    more = with_n("n: 4", "n: 7")
+    assert told == [{"small": 3 * 24}]
+    assert len(asked) == 24
+    assert more.groupby("prompt_id")["sample"].agg(list).map(lambda samples: samples == [*range(7)]).all()
+    first = before.sort_values(["prompt_id", "sample"], ignore_index=True)
+    pd.testing.assert_frame_equal(more[more["sample"] < 4].reset_index(drop=True), first)
+    repeated = (
+        more[more["sample"] >= 4]
+        .assign(sample=lambda rows: rows["sample"] - 4)
+        .merge(first, on=["prompt_id", "sample"], suffixes=("", "_first"))
+    )
+    assert (repeated["response"] != repeated["response_first"]).mean() > 0.5
+    fewer = with_n("n: 7", "n: 2")
+    assert asked == []
+    pd.testing.assert_frame_equal(fewer, more[more["sample"] < 2].reset_index(drop=True))
+
+
 def test_a_corpus_that_grows_costs_its_new_prompts(
     pool: Pool, instance: dg.DagsterInstance, edit_pool: EditPool, asked: list[str]
 ) -> None:
