@@ -21,6 +21,7 @@ from pathlib import Path
 
 import filelock
 
+from erp_assets.definitions import load_pools
 from erp_resources.pool import POOLS_FOLDER, WAREHOUSE_FOLDER, check_entries, load_pool, pool_names
 from erp_resources.settings import UserError
 
@@ -42,8 +43,11 @@ mutation {
 def serve(root: Path, port: int, say: Say) -> int:
     """Serve the UI on loopback until it is interrupted; returns an exit status.
 
-    Raises `UserError` when the UI of this project is served already.
+    Raises `UserError` when there are pool files and none is valid, or the UI of this project is served already.
     """
+    pools, invalid = load_pools(root)
+    if invalid and not pools:
+        raise UserError("\n".join(invalid.values()))
     for problem in _problems(root, pool_names(root)):
         say(problem)
     (root / WAREHOUSE_FOLDER).mkdir(exist_ok=True)
