@@ -51,7 +51,7 @@ def _message(item: Any) -> dict[str, str] | None:
     if not isinstance(item, dict):
         return None
     role, content = item.get("role"), item.get("content")
-    if role is None and "from" in item:
+    if role is None and isinstance(item.get("from"), str):
         role, content = _ROLES.get(item["from"], item["from"]), item.get("value")
     if isinstance(content, list):
         parts = [_part(part) for part in content]

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from erp_resources.tables.names import unique
 
 _MOST_BYTES = 2**31 - 1
+_MOST_WHOLE = 2.0**53
+"""Below it a float holds every whole number."""
 
 
 class Part(NamedTuple):
@@ -85,6 +87,14 @@ def named(part: Part) -> Part:
     table = pa.table(arrays, names=list(names.values()))
     lines = part.lines if names else part.lines[:0]
     return part._replace(table=table, lines=lines, mixed=mixed, twice=part.twice | twice)
+
+
+def float_texts(column: pa.Array) -> pa.Array:
+    """Floats as text, whole ones without a point: a column of whole numbers is one of floats as soon as one is not."""
+    wide = column.cast(pa.float64())
+    is_whole = pc.and_(pc.equal(wide, pc.round(wide)), pc.less(pc.abs(wide), _MOST_WHOLE))
+    whole = pc.if_else(is_whole, wide, None).cast(pa.int64()).cast(pa.string())
+    return pc.coalesce(whole, column.cast(pa.string()))
 
 
 def values_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
@@ -163,9 +173,9 @@ def _as_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _json_texts(values: list[Any]) -> pa.Array:
-    """Values as JSON: floats as Arrow writes them, so that 1.0 is 1 wherever the parts of a column begin."""
+    """Values as JSON, finite floats as `float_texts` writes them."""
     floats = [place for place, value in enumerate(values) if isinstance(value, float) and math.isfinite(value)]
-    written = pa.array([values[place] for place in floats], pa.float64()).cast(pa.string()).to_pylist()
+    written = float_texts(pa.array([values[place] for place in floats], pa.float64())).to_pylist()
     texts = [None if value is None else to_json(value) for value in values]
     for place, text in zip(floats, written, strict=True):
         texts[place] = text

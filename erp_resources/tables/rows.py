@@ -19,7 +19,7 @@ from erp_resources.settings import UserError
 from erp_resources.tables.messages import prompt_text, response_text
 from erp_resources.tables.names import check_column, short
 from erp_resources.tables.opening import told
-from erp_resources.tables.parts import combined, to_json, values_of
+from erp_resources.tables.parts import combined, float_texts, to_json, values_of
 
 _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))$"
 _COMMA = r"^[+-]?\d+(,\d+)?([eE][+-]?\d+)?$"
@@ -95,7 +95,8 @@ class Rows:
         if name in self.mixed or pa.types.is_nested(column.type):
             return self._each(name, column, _label, "a name or a number is needed")
         if pa.types.is_floating(column.type):
-            column = pc.if_else(pc.is_nan(column), None, column)  # what data frames write where there is nothing
+            # What data frames write where there is nothing is nan.
+            column = float_texts(pc.if_else(pc.is_nan(column), None, column))
         return self._cast(name, column, pa.string(), "a name or a number is needed")
 
     def ids(self, name: str) -> pa.Array:

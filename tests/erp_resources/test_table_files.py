@@ -496,9 +496,14 @@ def test_names_may_be_numbers_beside_text(tmp_path: Path) -> None:
     rows = table(tmp_path, "t.jsonl", [{"x": "a"}, {"x": {"b": 1}}])
     told = refusal(lambda: rows.labels("x"))
     assert told == "t.jsonl:2: column 'x' holds {\"b\": 1}, but a name or a number is needed"
+    rows = table(tmp_path, "t.jsonl", [{"x": 12345678901}, {"x": 1.0}, {"x": 1e-7}])
+    assert rows.labels("x").to_pylist() == ["12345678901", "1", "1e-7"]
     parquet = table(tmp_path, "t.parquet", {"x": [42.0, float("nan")], "y": pa.array(["a", None]).dictionary_encode()})
     assert parquet.labels("x").to_pylist() == ["42", None]
     assert parquet.labels("y").to_pylist() == ["a", None]
+    for kind in (pa.float16(), pa.float32(), pa.float64()):
+        halves = table(tmp_path, "t.parquet", {"x": pa.array([0.5, 2.0, None], kind)})
+        assert halves.labels("x").to_pylist() == ["0.5", "2", None]
 
 
 def test_ids_that_a_data_frame_made_floats_are_whole_again(tmp_path: Path) -> None:
