@@ -36,7 +36,7 @@ from erp.metrics import describe, mean_cost, noise_ceiling, r2, regret
 from erp.pairwise import auroc, pairwise_wins, proposition_1, win_probabilities, win_rates
 from erp.policies import ERP, CategoryBest, ClusterBest, NearestNeighbours, OneLLM, Permuted, Random, Zooter
 from erp.probes import BETAS, RidgeProbes, leave_one_out, shared_beta
-from erp.router import Decisions, Router
+from erp.router import Decisions, Router, load_router
 from erp.routing import exchange_rate_for_budget, route
 from erp.summaries import SUMMARIES, Evaluation, evaluate, regret_bands
 
@@ -73,6 +73,7 @@ __all__ = [
     "fixed_points",
     "interval",
     "leave_one_out",
+    "load_router",
     "mean_cost",
     "noise_ceiling",
     "pairwise_wins",

@@ -47,7 +47,9 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
     Attributes
     ----------
     coefficients_ : (m, d)
-    intercept_ : (m,)
+    intercept_ : (m,), or a number when fitted on one target of shape (n,)
+    coef_ : (m, d), or (d,)
+        The coefficients by scikit-learn's name and in its shape: (d,) when fitted on one target of shape (n,).
     beta_ : (m,)
         The beta of every target.
     leave_one_out_ : (n, m)
@@ -72,9 +74,10 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
         ----------
         embeddings : (n, d)
             Embeddings of the training prompts, n at least 2. n < d is fine.
-        targets : (n, m)
+        targets : (n, m), or (n,)
             Empirical expected rewards, one column per LLM; nan where the LLM has none on the prompt. Targets
-            that have the same prompts share one factorisation. A constant column gets coefficients of 0.
+            that have the same prompts share one factorisation. A constant column gets coefficients of 0. One target
+            of shape (n,) is one column, and predictions have its shape.
         weights : (n, m), optional
             How much every target counts on a prompt, as the number of samples that it is a mean of: positive where
             the target is known. They are scaled to a mean of 1 for each target, so that beta keeps its meaning;
@@ -83,18 +86,20 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
         Raises
         ------
         ValueError
-            When `beta` is neither positive nor "auto", shapes do not fit (a single target is a column:
-            (n, 1)), an embedding is not finite, a target is infinite or has fewer than 2 prompts, or a weight
-            is not positive.
+            When `beta` is neither positive nor "auto", shapes do not fit, an embedding is not finite, a target
+            is infinite or has fewer than 2 prompts, or a weight is not positive.
         """
         automatic = isinstance(self.beta, str) and self.beta == "auto"
         if not automatic and not (isinstance(self.beta, float | int | np.number) and 0 < self.beta < np.inf):
             raise ValueError(f"beta must be a positive number or 'auto', got {self.beta!r}")
-        embeddings, targets = _checked(embeddings, targets)
+        self._is_single = np.ndim(targets) == 1
+        embeddings, targets = _checked(embeddings, _as_column(targets))
         self._betas = BETAS if automatic else np.array([float(self.beta)])
+        if weights is not None and self._is_single:
+            weights = _as_column(weights)
         fitted, self._design = _fitted(embeddings, targets, self._betas, weights=_relative(weights, targets))
         self.coefficients_ = fitted.coefficients
-        self.intercept_ = fitted.intercept
+        self.intercept_ = fitted.intercept[0] if self._is_single else fitted.intercept
         self.beta_ = self._betas[fitted.which]
         self.leave_one_out_ = fitted.leave_one_out
         self.n_features_in_ = embeddings.shape[1]
@@ -121,7 +126,8 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
             When the embeddings are not those of the fit, or as `fit` does for targets.
         """
         check_is_fitted(self)
-        embeddings, targets = _checked(embeddings, targets)
+        embeddings, targets = _checked(embeddings, _as_column(targets))
+        self._is_single = False
         fitted_on = (self.leave_one_out_.shape[0], self.n_features_in_)
         if embeddings.shape != fitted_on:
             raise ValueError(f"embeddings have shape {embeddings.shape}, the probes were fitted on {fitted_on}")
@@ -131,13 +137,19 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
             raise ValueError("embeddings are not those that the probes were fitted on, or in another order: call fit")
         fitted, self._design = _fitted(embeddings, targets, self._betas, design=self._design)
         self.coefficients_ = np.concatenate([self.coefficients_, fitted.coefficients])
-        self.intercept_ = np.concatenate([self.intercept_, fitted.intercept])
+        self.intercept_ = np.concatenate([np.atleast_1d(self.intercept_), fitted.intercept])
         self.beta_ = np.concatenate([self.beta_, self._betas[fitted.which]])
         self.leave_one_out_ = np.concatenate([self.leave_one_out_, fitted.leave_one_out], axis=1)
         return self
 
+    @property
+    def coef_(self) -> Floats:
+        """The coefficients in the shape that scikit-learn gives them."""
+        check_is_fitted(self)
+        return self.coefficients_[0] if self._is_single else self.coefficients_
+
     def predict(self, embeddings: ArrayLike) -> Floats:
-        """Predicted expected rewards (n, m) for embeddings (n, d).
+        """Predicted expected rewards (n, m) for embeddings (n, d); (n,) when fitted on one target of shape (n,).
 
         Raises `ValueError` when the number of dimensions is not the fitted one or a value is not finite.
         """
@@ -145,7 +157,8 @@ class RidgeProbes(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ign
         embeddings = finite("embeddings", embeddings, 2)
         if embeddings.shape[1] != self.n_features_in_:
             raise ValueError(f"embeddings have {embeddings.shape[1]} dimensions, the probes need {self.n_features_in_}")
-        return np.asarray(embeddings @ self.coefficients_.T + self.intercept_)
+        predicted = np.asarray(embeddings @ self.coefficients_.T + self.intercept_)
+        return predicted[:, 0] if self._is_single else predicted
 
 
 def leave_one_out(
@@ -223,6 +236,10 @@ def shared_beta(embeddings: ArrayLike, targets: ArrayLike, weights: ArrayLike | 
         else:
             errors[g] = np.square(residual).sum()
     return float(BETAS[BETAS.size - 1 - errors[::-1].argmin()])
+
+
+def _as_column(targets: ArrayLike) -> ArrayLike:
+    return np.asarray(targets)[:, None] if np.ndim(targets) == 1 else targets
 
 
 def _checked(embeddings: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:

@@ -2,19 +2,22 @@
 
 What belongs here: the bundle, its files, and decisions for new prompts. What to keep out: training
 (`erp.probes`), the decision rule (`erp.routing`), and embedding models: the caller hands in a function that
-embeds.
+embeds, or an installed package makes it from what the bundle says of the embedder (`load_router`).
 
 A bundle is a folder of two files, `router.json` and the `tensors-<hash>.safetensors` it names. The tensors
 are written first and under a new name, `router.json` is renamed into place, and only then older tensors go:
-whoever dies or reads in between finds a whole bundle, the old one or the new one.
+whoever dies or reads in between finds a whole bundle, the old one or the new one. Both carry hashes, so that a
+damaged bundle is no router.
 """
 
+import datetime
 import hashlib
 import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +33,13 @@ from erp.routing import checked_exchange_rate, exchange_rate_for_budget, route
 
 Embed = Callable[[Sequence[str]], NDArray[Any]]
 
-_FORMAT = 2
+FORMAT = 3
+"""The version of the bundle's files; those of another are made again."""
+
+EMBEDDERS = "erp.embedders"
+"""The group of entry points under which packages offer embedders: by backend, a function of the embedder's settings,
+the folder where relative paths in them start, and its fingerprint, that returns an `Embed`."""
+
 _JSON = "router.json"
 _ATTEMPTS = 20
 _FRONTIER = ("exchange_rate", "cost", "reward", "regret")
@@ -67,9 +76,9 @@ class Router:
         The probes, as `erp.probes.RidgeProbes` fits them on f features, one row per LLM.
     costs : (M,)
         Cost per prompt of every LLM, on average.
-    frontier : Frontier
+    frontier : Frontier or None
         The router's own frontier on the train split, decided by leave-one-out predictions: a budget becomes
-        an exchange rate on it.
+        an exchange rate on it. None: no budget can be kept.
     embedder : mapping
         The settings of the embedding model, for whoever makes `embed` again; anything that JSON holds.
     embed : callable or None
@@ -82,6 +91,10 @@ class Router:
         Theirs.
     guard : Guard or None
         What the best single LLM is left for; None: for any predicted gain.
+    embedder_root, embedder_fingerprint : str
+        Where relative paths in `embedder` start, and what its weights were like when the probes were trained.
+    made : str
+        When the bundle was saved, as ISO 8601 has it; empty until then.
 
     Raises
     ------
@@ -95,13 +108,16 @@ class Router:
     coefficients: Floats
     intercepts: Floats
     costs: Floats
-    frontier: Frontier
+    frontier: Frontier | None
     embedder: Mapping[str, Any]
     embed: Embed | None = None
     features: Features = field(default_factory=Features.of_embedding)
     cost_coefficients: Floats | None = None
     cost_intercepts: Floats | None = None
     guard: Guard | None = None
+    embedder_root: str = ""
+    embedder_fingerprint: str = ""
+    made: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -204,12 +220,40 @@ class Router:
         exchange_rate = self._exchange_rate(exchange_rate, budget)
         return self._decide(self._seen(embeddings, prompts), exchange_rate)
 
+    def only(self, llms: Sequence[str]) -> Self:
+        """The router of some of its LLMs. It knows no budgets, which hold for the LLMs that it was made with.
+
+        Raises `ValueError` when an LLM is not one of its own, or there is none.
+        """
+        unknown = [llm for llm in llms if llm not in self.llms]
+        if unknown or not llms:
+            raise ValueError(f"the router's LLMs are {', '.join(self.llms)}; asked for {', '.join(llms) or 'none'}")
+        rows = [self.llms.index(llm) for llm in llms]
+
+        def some(array: Floats | None) -> Floats | None:
+            return None if array is None else array[rows]
+
+        guard = self.guard and Guard(self.guard.rewards[rows], self.guard.costs[rows], self.guard.margin)
+        return replace(
+            self,
+            llms=tuple(llms),
+            coefficients=self.coefficients[rows],
+            intercepts=self.intercepts[rows],
+            costs=self.costs[rows],
+            frontier=None,
+            cost_coefficients=some(self.cost_coefficients),
+            cost_intercepts=some(self.cost_intercepts),
+            guard=guard,
+        )
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the bundle into `folder`, in place of the one there.
 
         Readers may load throughout, and a crash leaves the old bundle or the new one. Writers of one folder
-        must take turns.
+        must take turns. Raises `ValueError` for a router without a frontier.
         """
+        if self.frontier is None:
+            raise ValueError("a router of some of another's LLMs is not saved: make it anew")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"coefficients": self.coefficients, "intercepts": self.intercepts, "costs": self.costs}
@@ -224,13 +268,17 @@ class Router:
         content = safetensors.numpy.save(tensors)
         tensors_name = f"tensors-{_content_hash(content)}.safetensors"
         description = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "pool": self.pool,
             "reward_model": self.reward_model,
             "llms": list(self.llms),
             "embedder": dict(self.embedder),
+            "embedder_root": self.embedder_root,
+            "embedder_fingerprint": self.embedder_fingerprint,
+            "made": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "tensors": tensors_name,
         }
+        description["hash"] = _description_hash(description)
         _replace(folder / tensors_name, content)
         _replace(folder / _JSON, (json.dumps(description, indent=2) + "\n").encode())
         for path in [*folder.glob("tensors-*.safetensors"), *folder.glob("*.partial")]:
@@ -279,6 +327,9 @@ class Router:
             guard=Guard(tensors["guard.rewards"], tensors["guard.costs"], float(tensors["guard.margin"][0]))
             if "guard.margin" in tensors
             else None,
+            embedder_root=description["embedder_root"],
+            embedder_fingerprint=description["embedder_fingerprint"],
+            made=description["made"],
         )
 
     def _embed(self, prompts: Sequence[str]) -> NDArray[Any]:
@@ -300,6 +351,11 @@ class Router:
             return checked_exchange_rate(0.0 if exchange_rate is None else exchange_rate)
         if exchange_rate is not None:
             raise ValueError("give an exchange_rate or a budget, not both")
+        if self.frontier is None:
+            raise ValueError(
+                "this router has other LLMs than it was made with, so it knows no budgets: make it again, or give an "
+                "exchange_rate"
+            )
         return exchange_rate_for_budget(self.frontier, budget)
 
     def _decide(self, seen: Floats, exchange_rate: float) -> Decisions:
@@ -313,8 +369,37 @@ class Router:
         return Decisions([self.llms[i] for i in chosen], predicted, each, paid, exchange_rate)
 
 
+def load_router(folder: str | os.PathLike[str], embed: Embed | None = None) -> Router:
+    """The router in a folder, ready to route prompts from anywhere.
+
+    Without `embed` its embedder is made from what the bundle says of it, by the installed package that offers such
+    embedders (this project's own does): the very model that the probes were trained on, which is checked. A bundle that
+    was moved to another machine needs `embed` if its model is a local folder.
+
+    Raises `FileNotFoundError` when there is no bundle, `ValueError` when it is damaged, of another format, or no
+    installed package makes its embedder, and what the package raises when the model cannot be loaded.
+    """
+    router = Router.load(folder, embed)
+    if embed is not None:
+        return router
+    backend = str(router.embedder.get("backend"))
+    offered = list(entry_points(group=EMBEDDERS, name=backend))
+    if not offered:
+        raise ValueError(
+            f"{Path(folder) / _JSON}: no installed package makes an embedder of backend '{backend}'; install "
+            "expected-reward-routing (again), or give load_router a function `embed`"
+        )
+    make = offered[0].load()
+    return replace(router, embed=make(router.embedder, Path(router.embedder_root), router.embedder_fingerprint))
+
+
 def _content_hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _description_hash(description: Mapping[str, Any]) -> str:
+    kept = {name: value for name, value in description.items() if name != "hash"}
+    return _content_hash(json.dumps(kept, sort_keys=True).encode())
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -332,9 +417,13 @@ def _read_description(path: Path) -> dict[str, Any]:
         description = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: there is no router in this folder") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error}): make the router again") from error
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}): make the router again") from error
     found = description.get("format") if isinstance(description, dict) else None
-    if found != _FORMAT:
-        raise ValueError(f"{path} has format {found}, this version reads {_FORMAT}: make the router again")
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found}, this version reads {FORMAT}: make the router again")
+    if description.get("hash") != _description_hash(description):
+        raise ValueError(f"{path} is damaged (its hash is not that of what it says): make the router again")
     return dict(description)

@@ -30,7 +30,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         probes: Partitions,
         predicted_rewards: Partitions,
     ) -> dict[str, Value]:
-        """The router as a bundle on disk: probes, costs and embedder; `erp route` and `erp.Router.load` read it."""
+        """The router as a bundle on disk: probes, costs and embedder; `erp route` and `erp.load_router` read it."""
         every = prompts.read()
         train = every.filter(pa.array(is_split(every, "train")))
         made: dict[str, Value] = {}
@@ -61,6 +61,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 cost_coefficients=by_cost.coefficients if by_cost else None,
                 cost_intercepts=by_cost.intercepts if by_cost else None,
                 guard=guard,
+                embedder_root=str(step.pool.root.resolve()),
+                embedder_fingerprint=step.pool.embedder.fingerprint(step.pool.root),
             )
             made[key] = bundle.save
             step.report(key, llms=len(llms), dimensions=bundle.dimensions, guard_margin=guard.margin if guard else None)

@@ -179,6 +179,7 @@ STAGES: dict[str, Stage] = {
             "predicted_rewards": (),
         },
         lambda pool, names: [pool.router.model_dump(), pool.embedder.model_dump()],
+        version=3,  # that of the bundle, `erp.router.FORMAT`, whose import takes a second
     ),
     "report": Stage(
         (),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from erp_assets.cli.context import JsonOption, PoolOption, pool_of
-from erp_assets.cli.terminal import literal, print_json, say, say_data, sheet, show
+from erp_assets.cli.terminal import err, literal, print_json, say, say_data, sheet, show
 from erp_resources.settings import UserError
 
 
@@ -34,9 +34,12 @@ def route(
     name = reward_model or next(iter(chosen.reward_models))
     if name not in chosen.reward_models:
         raise UserError(f"--reward-model {name}: pool '{chosen.name}' has {', '.join(chosen.reward_models)}")
-    from erp_resources.routers import load_router
+    from erp_resources.routers import stored_router, with_embedder
 
-    router = load_router(chosen, name)
+    stored = stored_router(chosen, name)
+    if stored.stale:
+        say(stored.said, style="yellow", to=err)
+    router = with_embedder(chosen, stored.router)
     try:
         decisions = router.route(prompts, exchange_rate=exchange_rate, budget=budget)
     except ValueError as error:
@@ -48,6 +51,8 @@ def route(
             "cost": dict(zip(router.llms, costs, strict=True)),
             "exchange_rate": decisions.exchange_rate,
             "reward_model": name,
+            "made": router.made,
+            "stale": stored.stale,
         }
         for choice, row, costs in zip(
             decisions.llms, decisions.predicted.tolist(), decisions.costs.tolist(), strict=True

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from erp_resources.warehouse.schemas import is_late
 
-_RELATIVE, _OF_THE_LARGEST = 1e-9, 1e-12
+_RELATIVE, _OF_THE_LARGEST = 1e-9, 1e-11
 """Numbers are the same that differ by less than this share of themselves, or of the largest of their column: what
 another number of threads, or fitting alone instead of together, does to sums."""
 

@@ -32,7 +32,9 @@ def finding_damage() -> Iterator[None]:
     """Raise `DamagedFileError` for what pyarrow says of a damaged file; what the system refuses stays an OSError."""
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, UnicodeDecodeError) as error:
+    except (pa.ArrowMemoryError, pa.ArrowCancelled):
+        raise
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DamagedFileError(_in_one_line(error)) from error
     except OSError as error:
         if error.errno not in (None, errno.EIO, errno.EISDIR):

@@ -317,6 +317,38 @@ def test_a_beta_that_is_no_penalty_is_refused(beta: float) -> None:
         RidgeProbes(beta).fit(*problem(5, 2, 1))
 
 
+@pytest.mark.parametrize("beta", [1.0, "auto"])
+def test_one_target_of_one_dimension_is_as_scikit_learn_has_it(beta: float | str) -> None:
+    embeddings, targets = problem(40, 3, 2)
+    target = targets[:, 0]
+    ridge = Ridge(alpha=1.0) if beta == 1.0 else RidgeCV(alphas=BETAS)
+    ridge.fit(embeddings, target)
+    probe = RidgeProbes(beta).fit(embeddings, target)
+    np.testing.assert_allclose(probe.coef_, ridge.coef_)
+    assert probe.coef_.shape == ridge.coef_.shape == (3,)
+    assert np.ndim(probe.intercept_) == np.ndim(ridge.intercept_) == 0
+    np.testing.assert_allclose(probe.predict(embeddings), ridge.predict(embeddings))
+    assert probe.score(embeddings, target) == pytest.approx(ridge.score(embeddings, target))
+    np.testing.assert_allclose(
+        cross_val_score(RidgeProbes(beta), embeddings, target), cross_val_score(ridge, embeddings, target)
+    )
+    column = RidgeProbes(beta).fit(embeddings, targets[:, :1])
+    assert column.predict(embeddings).shape == (40, 1)
+    np.testing.assert_array_equal(column.coef_, column.coefficients_)
+    np.testing.assert_allclose(column.predict(embeddings)[:, 0], probe.predict(embeddings))
+    probe.add(embeddings, targets[:, 1])
+    np.testing.assert_allclose(
+        probe.predict(embeddings), RidgeProbes(beta).fit(embeddings, targets).predict(embeddings)
+    )
+
+
+def test_weights_of_one_target_may_have_its_shape() -> None:
+    embeddings, targets = problem(20, 3, 1)
+    weights = np.arange(1.0, 21.0)
+    one = RidgeProbes().fit(embeddings, targets[:, 0], weights)
+    np.testing.assert_allclose(one.coef_, RidgeProbes().fit(embeddings, targets, weights[:, None]).coefficients_[0])
+
+
 def test_mistakes_are_named() -> None:
     embeddings, targets = problem(10, 3, 2)
     broken = embeddings.copy()
@@ -328,7 +360,7 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match=r"targets\[:, 1\] has 0 known prompt"):
         RidgeProbes().fit(embeddings, np.where([True, False], targets, np.nan))
     with pytest.raises(ValueError, match=r"give a single target as a column: targets\[:, None\]"):
-        RidgeProbes().fit(embeddings, targets[:, 0])
+        leave_one_out(embeddings, targets[:, 0], [1.0])
     with pytest.raises(ValueError, match="embeddings have 10 rows, targets 9"):
         RidgeProbes().fit(embeddings, targets[:9])
     with pytest.raises(ValueError, match="at least 2 prompts"):

@@ -12,6 +12,7 @@ import pytest
 
 from erp import Features, Guard, RidgeProbes, Router, exact_frontier, mean_cost, route
 from erp._check import Floats
+from erp.router import EMBEDDERS, load_router
 
 COSTS = np.array([0.2, 1.5, 0.5])
 EMBEDDER = {"backend": "sentence_transformers", "model": "tiny", "options": {"max_length": 8}}
@@ -251,12 +252,69 @@ def test_damaged_and_missing_bundles_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"names tensors-.*which is missing: make the router again"):
         Router.load(tmp_path)
     description = json.loads((tmp_path / "router.json").read_text())
-    (tmp_path / "router.json").write_text(json.dumps({**description, "format": 1}))
-    with pytest.raises(ValueError, match="has format 1, this version reads 2"):
+    (tmp_path / "router.json").write_text(json.dumps({**description, "format": 2}))
+    with pytest.raises(ValueError, match="has format 2, this version reads 3"):
+        Router.load(tmp_path)
+    (tmp_path / "router.json").write_text(json.dumps({**description, "llms": ["small", "large", "maths!"]}))
+    with pytest.raises(ValueError, match="is damaged"):
         Router.load(tmp_path)
     (tmp_path / "router.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         Router.load(tmp_path)
+
+
+def test_any_changed_letter_of_its_description_is_damage(tmp_path: Path) -> None:
+    make().save(tmp_path)
+    path = tmp_path / "router.json"
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            read = Router.load(tmp_path)
+        except (ValueError, FileNotFoundError):
+            continue
+        assert (read.pool, read.llms, read.embedder) == ("playground", make().llms, EMBEDDER)  # white space
+
+
+def test_a_router_of_some_of_its_llms_decides_among_them_and_knows_no_budget(tmp_path: Path) -> None:
+    router = make()
+    some = router.only(["maths", "small"])
+    predicted = router.predict(PROMPTS)[:, [2, 0]]
+    np.testing.assert_array_equal(some.predict(PROMPTS), predicted)
+    chosen = route(predicted, COSTS[[2, 0]], 0.1)
+    assert some.route(PROMPTS, exchange_rate=0.1).llms == [("maths", "small")[i] for i in chosen]
+    with pytest.raises(ValueError, match="knows no budgets"):
+        some.route(PROMPTS, budget=1.0)
+    with pytest.raises(ValueError, match="is not saved"):
+        some.save(tmp_path)
+    with pytest.raises(ValueError, match="asked for none"):
+        router.only([])
+
+
+def test_it_is_loaded_with_the_embedder_that_an_installed_package_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    class Offered:
+        def load(self) -> object:
+            def make_embedder(*arguments: object) -> object:
+                asked.append(arguments)
+                return embed
+
+            return make_embedder
+
+    make(embedder_root="/the/project", embedder_fingerprint="weights").save(tmp_path)
+    offers = {"sentence_transformers": [Offered()]}
+    monkeypatch.setattr("erp.router.entry_points", lambda group, name: offers[name] if group == EMBEDDERS else [])
+    loaded = load_router(tmp_path)
+    assert asked == [(EMBEDDER, Path("/the/project"), "weights")]
+    assert loaded.route(PROMPTS).llms == make().route(PROMPTS).llms
+    assert loaded.made
+    offers["sentence_transformers"] = []
+    with pytest.raises(ValueError, match="no installed package makes an embedder of backend 'sentence_transformers'"):
+        load_router(tmp_path)
+    assert load_router(tmp_path, embed).route(PROMPTS).llms == loaded.route(PROMPTS).llms
 
 
 def whole(**changes: object) -> Router:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from erp import RidgeProbes
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
@@ -143,6 +144,54 @@ def test_content_does_not_depend_on_chunks_and_differs_for_any_other_value(wareh
     assert in_chunks == whole
     other = warehouse.write(SMALL, rewards(100, start=1e-3), "f").content
     assert {name for name in whole if whole[name] != other[name]} == {"reward"}
+
+
+def noisy(values: np.ndarray, share: float) -> np.ndarray:
+    return values * (1 + share * np.random.default_rng(1).uniform(-1, 1, values.shape))
+
+
+def probe(coefficients: np.ndarray, intercept: float = 0.25) -> pa.Table:
+    columns = {
+        "coefficients": [coefficients.tolist()],
+        "intercept": [intercept],
+        "beta": [1.0],
+        "n_train": pa.array([40], pa.int32()),
+        "r2": [0.5],
+        "noise_ceiling": pa.array([None], pa.float64()),
+    }
+    return pa.table(columns)
+
+
+def test_a_partition_made_again_keeps_its_numbers_where_they_differ_by_rounding_alone(warehouse: Warehouse) -> None:
+    place = Partition("probes", "small|taste")
+    values = np.random.default_rng(0).normal(size=500)
+    values[3] = 1e-14  # noise around nothing
+    before = warehouse.write(place, probe(values), "first")
+    again = noisy(values, 1e-11)
+    again[3] = -2e-14
+    stamp = warehouse.write(place, probe(again, 0.25 + 1e-12), "second")
+    assert stamp == before._replace(fingerprint="second")
+    assert warehouse.stamp(place) == stamp
+    np.testing.assert_array_equal(warehouse.read(place)["coefficients"][0].as_py(), values)
+    assert warehouse.write(place, probe(noisy(values, 1e-6)), "third").content != before.content
+    for other in (probe(values[:-1]), probe(values).set_column(3, "n_train", pa.array([41], pa.int32()))):
+        warehouse.write(place, probe(values), "first")
+        assert warehouse.write(place, other, "second").content != before.content
+
+
+def test_probes_fitted_alone_or_by_other_threads_are_the_same_partition(warehouse: Warehouse) -> None:
+    random = np.random.default_rng(0)
+    embeddings = random.normal(size=(300, 120))
+    targets = embeddings @ random.normal(size=(120, 8)) + random.normal(size=(300, 8))
+    together = RidgeProbes().fit(embeddings, targets)
+    alone = RidgeProbes().fit(np.asfortranarray(embeddings), targets[:, [5]])
+    assert not np.array_equal(together.coefficients_[5], alone.coefficients_[0])
+    place = Partition("probes", "small|taste")
+    stamps = [
+        warehouse.write(place, probe(fit.coefficients_[i], float(fit.intercept_[i])), "f")
+        for fit, i in ((together, 5), (alone, 0))
+    ]
+    assert stamps[0] == stamps[1]
 
 
 def test_content_tells_moved_boundaries_between_texts_apart(warehouse: Warehouse) -> None:
