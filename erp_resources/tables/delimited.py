@@ -9,8 +9,8 @@ import io
 import itertools
 import re
 import sys
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,8 @@ _HINT = re.compile(r"sep=([,;|\t])[\r\n]+")
 def read_delimited(stream: TextIO, name: str, path: str, notes: dict[str, int]) -> Iterator[Part]:
     """The rows, batch by batch, all columns of them text, after a part that has the columns alone.
 
-    The separator is the one by which the first rows have as many cells as the header. `notes` are added to.
+    The separator is the one by which the first rows have as many cells as the header; where tabs are and quotes do
+    not come out even, quotes mean nothing. `notes` are added to.
 
     Raises `UserError` with the line of a row that has more or fewer cells than the header.
     """
@@ -48,36 +49,55 @@ def read_delimited(stream: TextIO, name: str, path: str, notes: dict[str, int]) 
         head = head[hint.end() :]
         first = 2
     usual = "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
-    separator = hint[1] if hint else _separator(head, usual, is_whole)
-    blanks = _has_blanks(head, separator)
-    if separator != usual:
-        notes[f"read with {_NAMES[separator]} between cells"] = 1
-    if blanks:
+    form = _Form(hint[1]) if hint else _form(head, usual, is_whole)
+    form = form._replace(skips_blanks=_has_blanks(head, form))
+    if form.separator != usual:
+        notes[f"read with {_NAMES[form.separator]} between cells"] = 1
+    if not form.is_quoted:
+        notes["quotes are read as they stand, since cells are not quoted"] = 1
+    if form.skips_blanks:
         notes["blanks after the separators are left out"] = 1
     lines = itertools.chain(io.StringIO(head, newline=""), stream)
-    yield from _parts(_rows(lines, separator, blanks, path, first), separator, path, notes)
+    yield from _parts(_rows(lines, form, path, first), form.separator, path, notes)
 
 
-def _separator(head: str, usual: str, is_whole: bool) -> str:
-    """The separator by which all the first rows have as many cells as the header, at least two."""
-    candidates = [usual, *(separator for separator in _SEPARATORS if separator != usual)]
+class _Form(NamedTuple):
+    """How a file's cells are told apart."""
+
+    separator: str
+    is_quoted: bool = True
+    skips_blanks: bool = False
+    """Whether blanks after separators belong to these."""
+
+    def reader(self, lines: Iterable[str]) -> Any:
+        """The rows, which raise `csv.Error` where they are not written like this."""
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.is_quoted else csv.QUOTE_NONE
+        return csv.reader(
+            lines, delimiter=self.separator, quoting=quoting, skipinitialspace=self.skips_blanks, strict=True
+        )
+
+
+def _form(head: str, usual: str, is_whole: bool) -> _Form:
+    """The form in which all the first rows have as many cells as the header, at least two."""
+    candidates = [_Form(usual), *(_Form(separator) for separator in _SEPARATORS if separator != usual)]
+    candidates.append(_Form("\t", is_quoted=False))  # as many write text between tabs
     header = re.split(r"[\r\n]", head.lstrip("\r\n"), maxsplit=1)[0]
-    if not any(separator in header for separator in candidates):
-        candidates.append("|")  # which names of columns can hold, as in gpt-4|total_cost
+    if not any(separator in header for separator in _SEPARATORS):
+        candidates.append(_Form("|"))  # which names of columns can hold, as in gpt-4|total_cost
     splitting = []
-    for separator in candidates:
-        widths = _widths(head, separator, is_whole)
+    for form in candidates:
+        widths = _widths(head, form, is_whole)
         if not widths or widths[0] < 2:
             continue
         if len(set(widths)) == 1:
-            return separator
-        splitting += [separator] if separator in _SEPARATORS else []
-    return splitting[0] if splitting else usual
+            return form
+        splitting += [form] if form.separator in _SEPARATORS else []
+    return splitting[0] if splitting else _Form(usual)
 
 
-def _widths(head: str, separator: str, is_whole: bool) -> list[int]:
-    """How many cells the first rows have, and -1 for one that is not written with this separator."""
-    rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+def _widths(head: str, form: _Form, is_whole: bool) -> list[int]:
+    """How many cells the first rows have, and -1 for one that is not written in this form."""
+    rows = form._replace(skips_blanks=form.is_quoted).reader(io.StringIO(head, newline=""))
     widths = []
     try:
         for row in itertools.islice(rows, _TRIED_ROWS):
@@ -89,9 +109,9 @@ def _widths(head: str, separator: str, is_whole: bool) -> list[int]:
     return widths
 
 
-def _has_blanks(head: str, separator: str) -> bool:
+def _has_blanks(head: str, form: _Form) -> bool:
     """Whether a blank stands after every separator of the header."""
-    rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+    rows = csv.reader(io.StringIO(head, newline=""), delimiter=form.separator)
     try:
         header = next((row for row in rows if _has_text(row)), [])
     except csv.Error:
@@ -104,9 +124,9 @@ def _has_text(row: list[str]) -> bool:
     return bool(row) and (len(row) == 1 or bool("".join(row).strip()))
 
 
-def _rows(lines: Iterator[str], separator: str, blanks: bool, path: str, first: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: Iterator[str], form: _Form, path: str, first: int) -> Iterator[tuple[int, list[str]]]:
     """The rows and the lines on which they begin."""
-    reader = csv.reader(_text_only(lines, path, first), delimiter=separator, skipinitialspace=blanks, strict=True)
+    reader = form.reader(_text_only(lines, path, first))
     start = first
     try:
         for row in reader:

@@ -4,8 +4,10 @@ What belongs here: how such files become objects with their lines. What to keep 
 for (`rows`), and how JSON itself is scanned (`json_text`).
 """
 
+import functools
 import io
 import itertools
+import operator
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -77,9 +79,10 @@ def _in_object(text: str, is_lines: bool, array: str | None, path: str, notes: d
     if array is None and not found and _is_row(document):
         return Scanner(path, notes, text).sequence()
     if array is None and len(found) > 1:
+        longest = max(found, key=lambda name: len(functools.reduce(operator.getitem, found[name], document)))
         raise UserError(
             f"{path}: it holds several lists of objects ({listed(found)}), so its rows cannot be told; write those "
-            f"that are meant into a file of their own: jq -c '.{short(next(iter(found)))}[]' {path} > rows.jsonl"
+            f"that are meant into a file of their own: jq -c '.{short(longest)}[]' {path} > rows.jsonl"
         )
     name = array or next(iter(found), None)
     if name is None:

@@ -118,6 +118,15 @@ def test_blanks_after_separators_are_left_out_and_quotes_behind_them_count(tmp_p
     assert kept.texts("llm").to_pylist() == [" a"]
 
 
+def test_quotes_between_tabs_may_be_just_text(tmp_path: Path) -> None:
+    rows = table(tmp_path, "t.tsv", 'prompt\tllm\n"Hi" he said\tx\n"\ty\n')
+    assert rows.texts("prompt").to_pylist() == ['"Hi" he said', '"']
+    assert rows.notes == {"quotes are read as they stand, since cells are not quoted": 1}
+    rows = table(tmp_path, "t.tsv", 'prompt\tllm\n"a\tb\nc"\tx\n')
+    assert rows.texts("prompt").to_pylist() == ["a\tb\nc"]
+    assert rows.notes == {}
+
+
 def test_rows_of_nothing_but_separators_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = table(tmp_path, "t.csv", "prompt,llm,reward\n,,\na,x,1\n,,\n , ,\n\n,,,,\n")
     assert rows.table.num_rows == 1
