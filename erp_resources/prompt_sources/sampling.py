@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from erp_resources.settings import UserError
+from erp_resources.settings import UserError, shown
 
 
 def prompt_keys(prompts: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
@@ -44,7 +44,7 @@ def agreed(table: pa.Table, keys: NDArray[np.uint64], place: Callable[[int], str
     if differs.any():
         row = int(differs.idxmax())
         above = int((known["key"] == known["key"][row]).idxmax())
-        said, before = (known["answer"][row][:40], known["answer"][above][:40])
+        said, before = (shown(known["answer"][at], 40) for at in (row, above))
         raise UserError(
             f"{place(row)}: the answer is '{said}', but '{before}' to the same prompt at {place(above)}; keep the "
             "right one"

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
-from erp_resources.settings import UserError
-from erp_resources.tables.names import short
+from erp_resources.settings import UserError, shown
 
 _PIECE = 1 << 18
 _NEAR_END = 16
@@ -151,7 +150,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         name = next(name for name in names if names.count(name) > 1)
-        raise _TwiceError(f"the key '{short(name)}' stands twice in one object; rename one")
+        raise _TwiceError(f"the key '{shown(name)}' stands twice in one object; rename one")
     return value
 
 

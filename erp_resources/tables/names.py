@@ -11,22 +11,16 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from erp_resources.settings import UserError
+from erp_resources.settings import UserError, shown
 
 _MOST_LETTERS = 40
 _MOST_LISTED_LETTERS = 300
 _BETWEEN_WORDS = re.compile(r"[\s_-]+")
 
 
-def short(text: str, most: int = 50) -> str:
-    """A name or a cell for an error: its beginning, on one line, with nothing that a terminal obeys."""
-    beginning = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: most + 1])
-    return beginning if len(text) <= most else beginning[: most - 3] + "..."
-
-
 def listed(names: Iterable[str]) -> str:
     """Names for an error: never more than a few lines of them."""
-    names = [short(name, _MOST_LETTERS) for name in names]
+    names = [shown(name, _MOST_LETTERS) for name in names]
     ends = itertools.accumulate(len(name) + 2 for name in names)
     some = [name for name, end in zip(names, ends, strict=True) if end <= _MOST_LISTED_LETTERS]
     more = len(names) - len(some)
@@ -57,8 +51,8 @@ def check_column(name: str, present: Sequence[str], place: str) -> None:
     """Raise `UserError`, which begins with `place`, when the column `name` is not among those present."""
     if name not in present:
         close = difflib.get_close_matches(name, present, n=1)
-        hint = f"; did you mean '{short(close[0])}'?" if close else ""
-        raise UserError(f"{place}: there is no column '{short(name)}' (it has {listed(present)}){hint}")
+        hint = f"; did you mean '{shown(close[0])}'?" if close else ""
+        raise UserError(f"{place}: there is no column '{shown(name)}' (it has {listed(present)}){hint}")
 
 
 def text_column(table: pa.Table, name: str, place: str) -> pa.ChunkedArray:
@@ -70,7 +64,7 @@ def text_column(table: pa.Table, name: str, place: str) -> pa.ChunkedArray:
     column = table[name]
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-        raise UserError(f"{place}: its column '{short(name)}' holds {kind}, but text is needed")
+        raise UserError(f"{place}: its column '{shown(name)}' holds {kind}, but text is needed")
     return column.cast(pa.string())
 
 

@@ -11,10 +11,10 @@ import operator
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from erp_resources.settings import UserError
+from erp_resources.settings import UserError, shown
 from erp_resources.tables.json_text import Scanner, is_json, read_line
 from erp_resources.tables.messages import conversation
-from erp_resources.tables.names import listed, short
+from erp_resources.tables.names import listed
 from erp_resources.tables.parts import Part, columns_of, to_json
 
 _PIECE = 1 << 18
@@ -82,7 +82,7 @@ def _in_object(text: str, is_lines: bool, array: str | None, path: str, notes: d
         longest = max(found, key=lambda name: len(functools.reduce(operator.getitem, found[name], document)))
         raise UserError(
             f"{path}: it holds several lists of objects ({listed(found)}), so its rows cannot be told; write those "
-            f"that are meant into a file of their own: jq -c '.{short(longest)}[]' {path} > rows.jsonl"
+            f"that are meant into a file of their own: jq -c '.{shown(longest)}[]' {path} > rows.jsonl"
         )
     name = array or next(iter(found), None)
     if name is None:
@@ -91,7 +91,7 @@ def _in_object(text: str, is_lines: bool, array: str | None, path: str, notes: d
             "in every line; pandas does so with to_json(orient='records')"
         )
     if name not in found:
-        raise UserError(f"{path}: there is no list of objects '{short(name)}' (there is {listed(found)})")
+        raise UserError(f"{path}: there is no list of objects '{shown(name)}' (there is {listed(found)})")
     scanner = Scanner(path, notes, text)
     scanner.enter(found[name])
     return scanner.elements()
@@ -116,7 +116,7 @@ def _parts(values: Numbered, path: str, notes: dict[str, int]) -> Iterator[Part]
     letters, is_first = 0, True
     for line, length, row in values:
         if not isinstance(row, dict):
-            raise UserError(f'{path}:{line}: is no object, but {short(to_json(row))}; write {{"prompt": ...}}')
+            raise UserError(f'{path}:{line}: is no object, but {shown(to_json(row), 60)}; write {{"prompt": ...}}')
         if not row:
             notes["empty rows"] = notes.get("empty rows", 0) + 1
             continue

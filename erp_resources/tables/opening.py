@@ -17,7 +17,7 @@ from typing import IO, Literal, NamedTuple
 
 import pyarrow as pa
 
-from erp_resources.settings import UserError
+from erp_resources.settings import UserError, shown
 
 Form = Literal["parquet", "lines", "json", "delimited"]
 
@@ -128,7 +128,7 @@ def told(path: str) -> Iterator[None]:
         raise UserError(f"{path}: it cannot be read: its values are nested too deeply") from error
     except (OSError, UnicodeError, pa.ArrowException, ValueError, OverflowError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: it cannot be read: {cause[:200]}") from error
+        raise UserError(f"{path}: it cannot be read: {shown(cause)}") from error
 
 
 def check_file(file: Path, path: str) -> None:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from erp_resources.settings import UserError
+from erp_resources.settings import UserError, shown
 from erp_resources.tables.messages import prompt_text, response_text
-from erp_resources.tables.names import check_column, short
+from erp_resources.tables.names import check_column
 from erp_resources.tables.opening import told
 from erp_resources.tables.parts import combined, float_texts, to_json, values_of
 
@@ -115,7 +115,7 @@ class Rows:
             return self.texts(name)
         prompts = self._each(name, column, _as_prompt, "text or a list of messages is needed")
         is_list = pc.invert(pc.starts_with(column, '"')) if name in self.mixed else pc.is_valid(column)
-        note = f"column '{short(name)}': lists of messages, read as their JSON (a user's only message: as its text)"
+        note = f"column '{shown(name)}': lists of messages, read as their JSON (a user's only message: as its text)"
         self.notes[note] = pc.sum(is_list).as_py()
         return prompts
 
@@ -138,7 +138,7 @@ class Rows:
         """
         values, has_commas = self._numbers(name)
         if has_commas:
-            note = f"column '{short(name)}': the comma is read as the decimal point"
+            note = f"column '{shown(name)}': the comma is read as the decimal point"
             self.notes[note] = len(values) - values.null_count
         return values
 
@@ -165,7 +165,7 @@ class Rows:
         values = pc.if_else(pc.is_nan(values), None, values)
         row = pc.index(pc.is_finite(values), False).as_py()
         if row >= 0:
-            raise UserError(f"{self.place(row)}: column '{short(name)}' holds an infinite number; leave the cell empty")
+            raise UserError(f"{self.place(row)}: column '{shown(name)}' holds an infinite number; leave the cell empty")
         return values, has_commas
 
     def _numerals(self, name: str, column: pa.Array) -> tuple[pa.Array, bool]:
@@ -183,16 +183,16 @@ class Rows:
         row = pc.index(pc.match_substring_regex(text, _NUMBER), False).as_py()
         if row >= 0:
             cell = text[row].as_py()
-            raise self._unfit(name, row, f"'{short(cell)}'", f"which is no number; {_instead(cell)}")
+            raise self._unfit(name, row, f"'{shown(cell, 50)}'", f"which is no number; {_instead(cell)}")
         return text, has_commas
 
     def _column(self, name: str) -> pa.Array:
         check_column(name, self.table.column_names, self.path)
         if name in self.twice:
-            raise UserError(f"{self.path}: the column '{short(name)}' stands twice; rename one")
+            raise UserError(f"{self.path}: the column '{shown(name)}' stands twice; rename one")
         column = combined(self.table[name])
         if column is None:
-            raise UserError(f"{self.path}: the column '{short(name)}' holds more than 2 GiB; use fewer rows")
+            raise UserError(f"{self.path}: the column '{shown(name)}' holds more than 2 GiB; use fewer rows")
         return column
 
     def _cast(self, name: str, column: pa.Array, kind: pa.DataType, wanted: str) -> pa.Array:
@@ -207,7 +207,7 @@ class Rows:
 
     def _each(self, name: str, column: pa.Array, read: Callable[[Any], str | None], wanted: str) -> pa.Array:
         """What `read` makes of every value of a mixed or nested column; None from it is refused by place."""
-        with told(f"{self.path}: column '{short(name)}'"):
+        with told(f"{self.path}: column '{shown(name)}'"):
             cells = values_of(column)
         values = [None if cell is None else json.loads(cell) for cell in cells] if name in self.mixed else cells
         texts = [None if value is None else read(value) for value in values]
@@ -217,7 +217,7 @@ class Rows:
         return pa.array(texts, pa.string())
 
     def _unfit(self, name: str, row: int, held: str, why: str) -> UserError:
-        return UserError(f"{self.place(row)}: column '{short(name)}' holds {short(held, 60)}, {why}")
+        return UserError(f"{self.place(row)}: column '{shown(name)}' holds {shown(held, 60)}, {why}")
 
 
 def _label(value: Any) -> str | None:
