@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from erp_resources.settings import UserError, model_folder
+from erp_resources.model_files import model_folder
+from erp_resources.settings import UserError
 
 _ONE_THREAD_PARAMETERS = 30_000_000
 """Below this a second thread on the CPU was measured to slow models down, tenfold where its core is busy."""
@@ -35,7 +36,7 @@ def quiet() -> Iterator[None]:
 
 
 def load_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:
-    """The tokenizer of a `model:` entry (see `settings.model_folder` for its forms)."""
+    """The tokenizer of a `model:` entry (see `model_files.model_folder` for its forms)."""
     from transformers import AutoTokenizer
 
     return _from_pretrained(AutoTokenizer.from_pretrained, model, root, trust_remote_code=trust_remote_code)
@@ -152,8 +153,6 @@ def _dtype(device: str) -> Any:
 
 def _from_pretrained(load: Callable[..., Any], model: str, root: Path, **options: Any) -> Any:
     folder = model_folder(model, root)
-    if folder is not None and not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-        raise UserError(f"model '{model}': there is no config.json in {folder}; is a model saved there?")
     place = "from the hub" if folder is None else f"from {folder}"
     local = folder is not None or not hub_answers()
     with quiet(), _explained(model, f"it could not be loaded {place}"):

@@ -30,10 +30,10 @@ from erp_resources.language_models import LLM, RecordedCost, Sampling, TokenPric
 from erp_resources.names import check_distinct, check_entry_name, check_pool_name
 from erp_resources.prompt_sources import PromptSourceEntry
 from erp_resources.reward_models import RecordedRewardModel, RewardModelEntry
+from erp_resources.settings import WAREHOUSE_FOLDER as WAREHOUSE_FOLDER
 from erp_resources.settings import Settings, UserError
 
 POOLS_FOLDER = "pools"
-WAREHOUSE_FOLDER = "warehouse"
 
 
 def _is_cron(schedule: str) -> str:

@@ -18,7 +18,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from erp_resources.settings import UserError, model_folder
+from erp_resources.model_files import model_folder
+from erp_resources.settings import UserError
 
 Result = TypeVar("Result")
 

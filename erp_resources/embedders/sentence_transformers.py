@@ -11,7 +11,8 @@ from pydantic import PositiveInt
 
 from erp_resources.embedders.interface import Embedded, Embedder
 from erp_resources.hugging_face import load_config_file, load_sentence_transformer, load_tokenizer
-from erp_resources.settings import Settings, model_fingerprint
+from erp_resources.model_files import model_fingerprint
+from erp_resources.settings import Settings
 
 
 class SentenceTransformersEmbedder(Settings):

@@ -25,7 +25,8 @@ from erp_resources.hugging_face import (
     load_model,
 )
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
-from erp_resources.settings import Settings, UserError, model_fingerprint
+from erp_resources.model_files import model_fingerprint
+from erp_resources.settings import Settings, UserError
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,5 @@
 """Prompts that stand in a file of the user's: Parquet, JSON or CSV."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import NonNegativeInt, PositiveInt, field_validator
 
+from erp_resources.model_files import file_digest
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import agreed, draw, prompt_keys
 from erp_resources.settings import Settings, UserError
@@ -76,8 +76,8 @@ class FilePrompts(Settings):
     def fingerprint(self, root: Path) -> str:
         """Changes with the entry and with the file's content, not with its folder."""
         file = self._file(root)
-        with told(self.path), file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "blake2b").hexdigest()
+        with told(self.path):
+            digest = file_digest(file, root)
         entry = self.model_dump(exclude={"path"})
         return json.dumps(entry | {"name": Path(self.path).name, "content": digest})
 

@@ -11,8 +11,9 @@ from pydantic import PositiveInt
 
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import agreed, prompt_keys
-from erp_resources.settings import Settings, UserError, function_fingerprint, load_function
+from erp_resources.settings import Settings, UserError
 from erp_resources.tables import rows_of
+from erp_resources.user_code import function_fingerprint, load_function
 
 
 class FunctionPrompts(Settings):

@@ -5,7 +5,6 @@ what its columns mean.
 """
 
 import glob
-import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 from pydantic import ValidationInfo, field_validator
 
 from erp_resources.hugging_face import hub_answers
-from erp_resources.settings import Settings, UserError, model_fingerprint
+from erp_resources.model_files import file_digest, folder_fingerprint
+from erp_resources.settings import Settings, UserError
 from erp_resources.tables import check_file, told
 
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json"}
@@ -43,11 +43,8 @@ class HubDataset(Settings):
         entry = self.model_dump(exclude={"path"})
         copy = self._copy(root)
         if copy is not None:
-            if copy.is_dir():  # as with a model's folder the files' sizes and ends count
-                entry["copy"] = model_fingerprint(str(copy), root)
-            else:
-                with copy.open("rb") as file:
-                    entry["copy"] = hashlib.file_digest(file, "blake2b").hexdigest()
+            with told(str(self.path)):
+                entry["copy"] = folder_fingerprint(copy, root) if copy.is_dir() else file_digest(copy, root)
         return json.dumps(entry)
 
     def _copy(self, root: Path) -> Path | None:

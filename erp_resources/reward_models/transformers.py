@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from erp_resources.hugging_face import few_threads, load_config, load_model, load_tokenizer
+from erp_resources.model_files import model_fingerprint
 from erp_resources.reward_models.interface import RewardModel
-from erp_resources.settings import Settings, UserError, model_fingerprint
+from erp_resources.settings import Settings, UserError
 
 
 class TransformersRewardModel(Settings):

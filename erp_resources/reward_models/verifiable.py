@@ -16,7 +16,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from erp_resources.answers import Value, answer_letter, normalised, stated_letter, stated_number
 from erp_resources.reward_models.interface import RewardModel
-from erp_resources.settings import Settings, UserError, function_fingerprint, load_function
+from erp_resources.settings import Settings, UserError
+from erp_resources.user_code import function_fingerprint, load_function
 
 _RULES = 2
 """Goes up when a check reads answers in another way, so that its rewards are computed again."""

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
+from erp_resources.model_files import model_fingerprint
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.reward_models.transformers import InputEncoder, inspect_reward_model, load_reward_tokenizer
-from erp_resources.settings import Settings, UserError, model_fingerprint
+from erp_resources.settings import Settings, UserError
 from erp_resources.vllm_engine import VLLMEngine, check_installed
 
 

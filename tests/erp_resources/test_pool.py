@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from erp_resources.pool import find_root, load_pool, pool_names
-from erp_resources.settings import UserError, function_fingerprint, load_function, model_fingerprint, model_folder
+from erp_resources.settings import UserError
 
 GOOD = """\
 name: demo
@@ -125,45 +125,3 @@ def test_the_project_is_found_from_a_folder_below_it_and_nowhere_else(
     assert find_root(below) == root
     with pytest.raises(UserError, match="run the command inside the project"):
         find_root(tmp_path_factory.mktemp("elsewhere"))
-
-
-def test_a_model_is_a_folder_a_package_or_a_hub_name(tmp_path: Path) -> None:
-    (tmp_path / "models" / "mine").mkdir(parents=True)
-    assert model_folder("models/mine", tmp_path) == tmp_path / "models" / "mine"
-    assert model_folder("owner/model", tmp_path) is None
-    assert model_folder("package:erp_resources/language_models", tmp_path) is not None
-    for wrong in ("models/mine/deeper", "./mine", "mine", "package:no_such_package/x", "package:erp_resources/nothing"):
-        with pytest.raises(UserError, match="model '"):
-            model_folder(wrong, tmp_path)
-
-
-def test_a_changed_weight_changes_a_local_model_s_fingerprint_and_its_age_does_not(tmp_path: Path) -> None:
-    folder = tmp_path / "models" / "mine"
-    folder.mkdir(parents=True)
-    weights = bytearray(200_000)
-    (folder / "w.safetensors").write_bytes(weights)
-    before = model_fingerprint("models/mine", tmp_path)
-    (folder / "w.safetensors").touch()
-    assert model_fingerprint("models/mine", tmp_path) == before
-    weights[199_999] = 1
-    (folder / "w.safetensors").write_bytes(weights)
-    assert model_fingerprint("models/mine", tmp_path) != before
-
-
-def test_a_function_is_found_beside_the_project_or_refused_with_its_name(tmp_path: Path) -> None:
-    (tmp_path / "mine_of_test.py").write_text("def good():\n    return 7\n")
-    assert load_function("mine_of_test:good", tmp_path)() == 7
-    for wrong in ("mine_of_test", "mine_of_test:bad", "not_there:good"):
-        with pytest.raises(UserError, match="function '"):
-            load_function(wrong, tmp_path)
-
-
-def test_a_change_anywhere_in_a_function_s_package_changes_its_fingerprint(tmp_path: Path) -> None:
-    folder = tmp_path / "package_of_test"
-    folder.mkdir()
-    for file, text in (("__init__.py", ""), ("a.py", "def good(): ...\n"), ("b.py", "X = 1\n")):
-        (folder / file).write_text(text)
-    before = function_fingerprint("package_of_test.a:good", tmp_path)
-    assert function_fingerprint("package_of_test.a:good", tmp_path) == before
-    (folder / "b.py").write_text("X = 2\n")
-    assert function_fingerprint("package_of_test.a:good", tmp_path) != before
