@@ -12,6 +12,7 @@ from pydantic import field_validator
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.recorded import content_hash, load_outcomes
 from erp_resources.settings import Settings
+from erp_resources.tables import last_user_turn
 
 _TURNS = re.compile(r"(?im)^\s*(user|human|assistant|ai|system)\s*:")
 
@@ -74,10 +75,12 @@ def embedded_part(text: str, embed: Literal["last_user_turn"] | Mapping[Literal[
         _, mark, part = text.rpartition(embed["after"])
         return part.strip() or None if mark else None
     try:
-        messages = json.loads(text)
-        return next(str(message["content"]) for message in reversed(messages) if message["role"] == "user") or None
-    except (ValueError, TypeError, KeyError, StopIteration):
-        turns = _TURNS.split(text)
-        # The text of a turn stands behind its speaker.
-        users = [turns[i + 1].strip() for i in range(1, len(turns) - 1, 2) if turns[i].lower() in ("user", "human")]
-        return users[-1] or None if users else None
+        said = last_user_turn(json.loads(text))
+    except (ValueError, RecursionError):
+        said = None
+    if said is not None:
+        return said
+    turns = _TURNS.split(text)
+    # The text of a turn stands behind its speaker.
+    users = [turns[i + 1].strip() for i in range(1, len(turns) - 1, 2) if turns[i].lower() in ("user", "human")]
+    return users[-1] or None if users else None

@@ -4,7 +4,7 @@ What belongs here: how such a file is read, a module for each format, and how it
 What to keep out: what the columns mean (`prompt_sources.file`, `recorded`).
 """
 
-from erp_resources.tables.messages import conversation
+from erp_resources.tables.messages import conversation, last_user_turn
 from erp_resources.tables.names import check_column, find_column, listed, text_column
 from erp_resources.tables.nested import flatten
 from erp_resources.tables.opening import FORMATS, check_file, form_of, told
@@ -22,6 +22,7 @@ __all__ = [
     "find_column",
     "flatten",
     "form_of",
+    "last_user_turn",
     "listed",
     "lists_in",
     "read_document",

@@ -151,12 +151,11 @@ def _parts(rows: Iterator[tuple[int, list[str]]], separator: str, path: str, not
     letters = 0
     for line, row in rows:
         if not row:
-            continue
+            continue  # an empty line
         if not _has_text(row):
             _count(notes, "empty rows")
-        elif (
-            len(row) > 1 and [row[0].removeprefix("\ufeff"), *row[1:]] == header
-        ):  # files that were put one behind the other
+        elif len(row) > 1 and row[1:] == header[1:] and row[0].removeprefix("\ufeff") == header[0]:
+            # Files were put one behind the other.
             _count(notes, "rows that repeat the header, left out")
         elif not header:
             header = row

@@ -18,12 +18,8 @@ def conversation(value: Any) -> list[dict[str, str]] | None:
     Read are `[{"role": ..., "content": ...}]`, with content as text or as a list of parts of text, ShareGPT's
     `[{"from": ..., "value": ...}]`, and `{"messages": [...]}`.
     """
-    if isinstance(value, dict) and list(value) == ["messages"]:
-        value = value["messages"]
-    if not isinstance(value, list) or not value:
-        return None
-    messages = [_message(item) for item in value]
-    return None if None in messages else messages  # type: ignore[return-value]
+    messages = [_message(item) for item in _items(value)]
+    return None if not messages or None in messages else messages  # type: ignore[return-value]
 
 
 def prompt_text(value: Any) -> str | None:
@@ -38,6 +34,13 @@ def response_text(value: Any) -> str | None:
     return _text_of(value, "assistant")
 
 
+def last_user_turn(value: Any) -> str | None:
+    """What the user said last in a list of messages, whatever the others hold; None where that is nothing."""
+    messages = [_message(item) for item in _items(value)]
+    users = [message["content"] for message in messages if message is not None and message["role"] == "user"]
+    return users[-1] or None if users else None
+
+
 def _text_of(value: Any, role: str) -> str | None:
     messages = conversation(value)
     if messages is None:
@@ -45,6 +48,13 @@ def _text_of(value: Any, role: str) -> str | None:
     if len(messages) == 1 and messages[0]["role"] == role:
         return messages[0]["content"]
     return to_json(messages)
+
+
+def _items(value: Any) -> list[Any]:
+    """What may be messages; nothing when the value is of another form."""
+    if isinstance(value, dict) and list(value) == ["messages"]:
+        value = value["messages"]
+    return value if isinstance(value, list) else []
 
 
 def _message(item: Any) -> dict[str, str] | None:

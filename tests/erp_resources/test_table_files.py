@@ -24,6 +24,7 @@ from erp_resources.tables import (
     columns_in,
     find_column,
     flatten,
+    last_user_turn,
     listed,
     lists_in,
     read_document,
@@ -554,6 +555,13 @@ def test_messages_are_a_prompt(tmp_path: Path, value: Any, text: str) -> None:
     if isinstance(value, list) and len(value) == 1:
         parquet = table(tmp_path, "t.parquet", {"prompt": [value, None]})
         assert parquet.prompts("prompt").to_pylist() == [text, None]
+
+
+def test_the_last_turn_of_the_user_is_found_whatever_the_others_hold() -> None:
+    talk = [turn("user", "first"), turn("user", [{"type": "text", "text": "last"}]), turn("assistant", None), "odd"]
+    assert last_user_turn(talk) == last_user_turn({"messages": talk}) == "last"
+    for value in ([turn("assistant", "a")], [turn("user", "")], [], 7, {"a": 1}, [[talk]]):
+        assert last_user_turn(value) is None
 
 
 @pytest.mark.parametrize(
