@@ -53,18 +53,18 @@ _REFUSED = (
     _Kind((".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers"), None, _WORKBOOK),
     _Kind((".zip",), b"PK\x03\x04", f"a zip archive; {_UNPACK}"),
     _Kind((".xls",), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _WORKBOOK),
-    _Kind((".bz2",), b"BZh", f"compressed by bzip2; {_UNPACK}"),
+    _Kind((".bz2",), None, f"compressed by bzip2; {_UNPACK}"),
+    *(_Kind((), b"BZh%d1AY" % level, f"compressed by bzip2; {_UNPACK}") for level in range(1, 10)),
     _Kind((".xz",), b"\xfd7zXZ", f"compressed by xz; {_UNPACK}"),
     _Kind((".zst", ".zstd"), b"\x28\xb5\x2f\xfd", f"compressed by zstd; {_UNPACK}"),
     _Kind((".7z",), b"7z\xbc\xaf", f"a 7z archive; {_UNPACK}"),
-    _Kind((".rar",), b"Rar!", f"a rar archive; {_UNPACK}"),
+    _Kind((".rar",), b"Rar!\x1a", f"a rar archive; {_UNPACK}"),
     _Kind((".tar", ".tar.gz", ".tgz"), None, f"a tar archive; {_UNPACK}"),
     *(_Kind((), b"\x80" + bytes([version]), _PICKLE) for version in (2, 3, 4, 5)),
     _Kind((".pkl", ".pickle", ".joblib", ".pt", ".pth"), None, _PICKLE),
     _Kind((".npy", ".npz"), b"\x93NUMPY", f"an array of numpy; {_SAVE}"),
     _Kind((".h5", ".hdf5"), b"\x89HDF", f"an HDF5 file; {_SAVE}"),
-    _Kind((".feather", ".arrow"), b"ARROW1", f"an Arrow file; {_SAVE}"),
-    _Kind((), b"FEA1", f"a Feather file; {_SAVE}"),
+    _Kind((".feather", ".arrow"), b"ARROW1\0\0", f"an Arrow file; {_SAVE}"),
     _Kind((".avro",), b"Obj\x01", f"an Avro file; {_SAVE}"),
     _Kind((".orc",), None, f"an ORC file; {_SAVE}"),
     _Kind((".db", ".sqlite", ".sqlite3", ".duckdb"), b"SQLite format 3\0", f"a database; {_SAVE}"),
@@ -166,15 +166,18 @@ def opened(file: Path, path: str) -> Iterator[Opened]:
                 if is_compressed
                 else "read as it is: its name ends in .gz, but it is not compressed"
             ] = 1
-        kind = next(
-            (kind for kind in _REFUSED if kind.beginning and head.lower().startswith(kind.beginning.lower())), None
-        )
+        start = head.lower() if head.startswith(b"<") else head
+        kind = next((kind for kind in _REFUSED if kind.beginning and start.startswith(kind.beginning)), None)
         if kind is not None:
             is_workbook = kind.beginning == b"PK\x03\x04" and b"[Content_Types].xml" in head
             raise UserError(f"{path}: is {_WORKBOOK if is_workbook else kind.about}")
-        yield Opened(stream, head, notes, is_compressed)
+        changed = UserError(f"{path}: it was changed while it was read; try again when it is complete")
+        try:
+            yield Opened(stream, head, notes, is_compressed)
+        except Exception as error:
+            raise error if _state(raw) == before else changed from error
         if _state(raw) != before:
-            raise UserError(f"{path}: it was changed while it was read; try again when it is complete")
+            raise changed
 
 
 @contextmanager

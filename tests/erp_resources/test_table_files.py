@@ -27,6 +27,7 @@ from erp_resources.tables import (
     last_user_turn,
     listed,
     lists_in,
+    objects,
     read_document,
     read_many,
     read_rows,
@@ -184,6 +185,11 @@ def test_a_name_that_stands_twice_is_refused_only_where_it_is_asked_for(tmp_path
         assert not rows.is_numeric("Status")
 
 
+@pytest.mark.parametrize("name", ["BZh", "ARROW1", "arrow1", "FEA1", "PK", "Rar!", "<b>", "%PDF", "PAR2", "version"])
+def test_a_column_may_be_called_as_other_files_begin(tmp_path: Path, name: str) -> None:
+    assert table(tmp_path, "t.csv", f"{name},x\n1,2\n").table.column_names == [name, "x"]
+
+
 def test_names_are_found_in_any_case_with_blanks_or_dashes(tmp_path: Path) -> None:
     present = ["Prompt ID", "MODEL", "question", "Question"]
     assert find_column(["prompt_id"], present, "t.csv") == "Prompt ID"
@@ -276,16 +282,16 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     heard.close()
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = written(tmp_path / "t.jsonl", [{"a": i} for i in range(10)])
-    monkeypatch.setattr("erp_resources.tables.objects._BATCH_ROWS", 2)
-    from erp_resources.tables import objects
-
+@pytest.mark.parametrize("added", ['{"a": 1}\n', '{"a": '])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str
+) -> None:
+    file = written(tmp_path / "t.jsonl", [{"a": i} for i in range(100_000)])
     columns_of = objects.columns_of
 
     def meanwhile(*arguments: Any) -> Any:
         with file.open("a") as stream:
-            stream.write('{"a": 1}\n')
+            stream.write(added)
         return columns_of(*arguments)
 
     monkeypatch.setattr("erp_resources.tables.objects.columns_of", meanwhile)
