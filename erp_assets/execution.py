@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.plan.objects import StepFailureData
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from erp_assets.disk import full_in_words, says_full
 from erp_assets.instance import (
@@ -56,10 +56,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; `error` is None when it succeeded."""
+    """What became of a run, and how long it and the processor took; `error` is None when it succeeded."""
 
     run: Run
     seconds: float
+    cpu_seconds: float
     error: str | None
 
 

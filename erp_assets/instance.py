@@ -43,6 +43,7 @@ _SECONDS_TO_START = 600.0
 """After which a run of which no process has been heard is given up."""
 
 _OPENING_SECONDS = 60.0
+_NO_MAPPING = "Failure condition: Expected YAML from file"
 
 
 class _Failed(BaseException):
@@ -89,7 +90,7 @@ def in_words(error: BaseException, home: Path, root: Path) -> str | None:
             return f"the Dagster instance in {home} cannot be written: {_last_words(one)}"
         if isinstance(one, PostProcessingError):
             return f"{home / 'dagster.yaml'}: {told}"
-        if isinstance(one, yaml.YAMLError | dg.DagsterInvalidConfigError):
+        if isinstance(one, yaml.YAMLError | dg.DagsterInvalidConfigError) or told.startswith(_NO_MAPPING):
             return f"{home / 'dagster.yaml'} is not a valid configuration of Dagster: {told[:300]}"
         if isinstance(one, alembic.util.exc.CommandError):
             return f"Dagster's database was made by another version of Dagster than {dg.__version__}: {told}"

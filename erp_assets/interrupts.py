@@ -15,18 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_OF_ONE = 0.5
 """Within which a signal is the same: a terminal and a process that started this one may both pass it on."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user, or the system, asked to end; `status` is the exit status that says so."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.status = 128 + number
 
 
 class Interrupts:
@@ -46,9 +39,9 @@ class Interrupts:
             os._exit(128 + number)
 
     def raise_if_heard(self) -> None:
-        """Raise `Interrupted` if a signal came."""
+        """Raise `KeyboardInterrupt` if SIGINT came first, `SystemExit` with the status that says so if SIGTERM did."""
         if self.first is not None:
-            raise Interrupted(self.first)
+            _raise(self.first)
 
 
 @contextmanager
@@ -58,9 +51,6 @@ def heard() -> Iterator[Interrupts]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-
-    def stop(number: int, frame: object) -> None:
-        raise Interrupted(number)
 
     # Whoever started this may have it ignore SIGINT (a shell's background job): then that stays ignored.
     taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
@@ -72,7 +62,7 @@ def heard() -> Iterator[Interrupts]:
     listener.start()
     try:
         for number in taken:
-            signal.signal(number, stop)
+            signal.signal(number, lambda received, _: _raise(received))
         yield interrupts
     finally:
         signal.set_wakeup_fd(previous)
@@ -81,6 +71,12 @@ def heard() -> Iterator[Interrupts]:
         writer.close()
         listener.join()
         reader.close()
+
+
+def _raise(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
 
 
 def _listen(reader: socket.socket, interrupts: Interrupts) -> None:

@@ -147,13 +147,13 @@ class _Work:
         if any(loads_local_model(self._pool, asset) for asset in run.assets) and not run.checks_only:
             wait_for_gpu(self._instance, self._pool.name, self._told.on_wait)
         self._told.on_start(run)
-        began = time.monotonic()
+        began, cpu_began = time.monotonic(), time.process_time()
         self._seen = None
         try:
             error = self._executor.execute(run)
         finally:
             self._interrupts.raise_if_heard()
-        self.outcomes.append(Outcome(run, time.monotonic() - began, error))
+        self.outcomes.append(Outcome(run, time.monotonic() - began, time.process_time() - cpu_began, error))
         self._told.on_end(self.outcomes[-1])
 
     def _now(self) -> PoolState:

@@ -76,8 +76,12 @@ def main() -> NoReturn:
         code = app(prog_name="erp", standalone_mode=False)
     except UserError as error:
         fail(str(error), 2)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        code = getattr(error, "status", _INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    except SystemExit as ended:
+        if ended.code != _TERMINATED:
+            raise
+        code = _TERMINATED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None

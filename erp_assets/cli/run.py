@@ -65,6 +65,7 @@ def run(
                         "checks_only": outcome.run.checks_only,
                         "partitions": [key for key in outcome.run.keys if key],
                         "seconds": round(outcome.seconds, 2),
+                        "cpu_seconds": round(outcome.cpu_seconds, 2),
                         "error": outcome.error,
                     }
                     for outcome in outcomes
