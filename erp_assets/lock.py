@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import filelock
 
@@ -31,7 +32,13 @@ _SECONDS_BETWEEN_TRIES = 0.5
 @contextmanager
 def only_one(pool: Pool, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the pool for this process; while another one has it, say who by `on_wait` and wait."""
-    folder = Warehouse(pool).folder
+    with only_one_in(Warehouse(pool).folder, pool.name, on_wait):
+        yield
+
+
+@contextmanager
+def only_one_in(folder: Path, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """The same for the data of a pool, which may have no file any more."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock")
@@ -45,7 +52,7 @@ def only_one(pool: Pool, on_wait: Callable[[str], None]) -> Iterator[None]:
         command = shlex.join(["erp", *sys.argv[1:]])
         holder.write_text(json.dumps({"pid": os.getpid(), "since": now, "command": command}))
     except OSError as error:
-        raise UserError(f"the warehouse of pool '{pool.name}' cannot be written: {error}") from error
+        raise UserError(f"the warehouse of pool '{name}' cannot be written: {error}") from error
     try:
         yield
     finally:

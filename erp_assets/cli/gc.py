@@ -16,15 +16,11 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """Delete the data of LLMs, reward models and pools that no pool file names."""
-    from erp_resources.pool import find_root, load_pool, pool_names
+    from erp_assets.gc import delete_orphans, every_orphan
+    from erp_resources.pool import find_root
 
     root = find_root()
-    from erp_assets.gc import delete, orphaned_pools, orphans
-    from erp_assets.lock import only_one
-    from erp_resources.warehouse import Warehouse
-
-    chosen = [load_pool(name, root) for name in ([pool] if pool else pool_names(root))]
-    found = [orphan for one in chosen for orphan in orphans(one)] + ([] if pool else orphaned_pools(root))
+    found = every_orphan(root, pool)
     size = sum(orphan.bytes for orphan in found)
     if not as_json:
         table = sheet("pool", "what", numbers=["MiB"])
@@ -35,20 +31,18 @@ def gc(
             return
         show(table)
         yes = yes or (sys.stdin.isatty() and typer.confirm(f"Delete these {size / 2**20:.2f} MiB for good?"))
+    deleted = []
     if yes:
 
         def waiting(who: str) -> None:
             say(f"the pool is being run by {who}; waiting for it to end", to=err)
 
-        for one in chosen:
-            with only_one(one, waiting):
-                for orphan in [orphan for orphan in found if orphan.pool == one.name]:
-                    delete(orphan, root)
-                Warehouse(one).refresh_views()
-        for orphan in [orphan for orphan in found if orphan.pool not in [one.name for one in chosen]]:
-            delete(orphan, root)
+        deleted = delete_orphans(found, root, waiting)
+        for orphan in [orphan for orphan in found if orphan.path not in [one.path for one in deleted]]:
+            say(f"kept, since it is needed again: {orphan.what} of pool '{orphan.pool}'", to=err)
     if as_json:
         listed = [{**dataclasses.asdict(orphan), "path": str(orphan.path)} for orphan in found]
         print_json({"orphans": listed, "bytes": size, "deleted": yes})
     else:
+        size = sum(orphan.bytes for orphan in deleted)
         say(f"Deleted {size / 2**20:.2f} MiB." if yes else "Nothing was deleted; --yes deletes without asking.")

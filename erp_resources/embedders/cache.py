@@ -18,13 +18,20 @@ import pyarrow.parquet as pq
 from erp_resources.embedders.interface import Embedded, Embedder
 from erp_resources.files import replace_by
 
+_CACHE = ".embeddings"
+
 CHUNK = 512
 """Texts that are embedded between two writes to disk."""
 
 
 def cache_folder(warehouse: Path, embedder: str) -> Path:
     """Where the warehouse keeps what an embedder of this fingerprint embedded."""
-    return warehouse / ".embeddings" / hashlib.blake2b(embedder.encode(), digest_size=8).hexdigest()
+    return warehouse / _CACHE / hashlib.blake2b(embedder.encode(), digest_size=8).hexdigest()
+
+
+def cache_folders(warehouse: Path) -> set[Path]:
+    """All such folders, of whatever embedder."""
+    return {path for path in (warehouse / _CACHE).glob("*") if path.is_dir()}
 
 
 def embed_once(
@@ -61,16 +68,20 @@ def embed_once(
 
 
 def _read(folder: Path) -> dict[bytes, tuple[Embedded, int]]:
-    """Every stored text hash, and where its embedding is. What cannot be read is left, and made again."""
+    """Every stored text hash, and where its embedding is. What cannot be read is removed, and made again."""
     found: dict[bytes, tuple[Embedded, int]] = {}
     for path in sorted(folder.glob("*.parquet")):
         try:
-            table = pq.read_table(path, partitioning=None).combine_chunks()
-        except (OSError, pa.ArrowException):
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = file.read().combine_chunks()
+            flat = pc.list_flatten(table["embedding"]).to_numpy()
+            embedded = Embedded(flat.reshape(table.num_rows, -1), table["truncated"].to_numpy())
+            digests: list[bytes] = table["text"].to_pylist()
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            if getattr(error, "errno", None) is None:  # it is the file, and not what the system has against reading it
+                path.unlink(missing_ok=True)
             continue
-        flat = pc.list_flatten(table["embedding"]).to_numpy()
-        embedded = Embedded(flat.reshape(table.num_rows, -1), table["truncated"].to_numpy())
-        found |= {digest: (embedded, row) for row, digest in enumerate(table["text"].to_pylist())}
+        found |= {digest: (embedded, row) for row, digest in enumerate(digests)}
     return found
 
 
@@ -86,4 +97,7 @@ def _write(folder: Path, digests: Sequence[bytes], embedded: Embedded) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(b"".join(sorted(digests)), digest_size=8).hexdigest()
-    replace_by(folder / f"{name}.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
+    replace_by(
+        folder / f"{name}.parquet",
+        lambda path: pq.write_table(table, path, compression="zstd", write_page_checksum=True),
+    )

@@ -14,7 +14,7 @@ carry checksums. Assets that are no table (the router, the report) are a folder 
 in `stamp.json`, written last.
 """
 
-from erp_resources.warehouse.damage import damaged_partitions, find_damage
+from erp_resources.warehouse.damage import damaged_files, damaged_partitions, find_damage
 from erp_resources.warehouse.schemas import SCHEMAS, shown_name
 from erp_resources.warehouse.staging import Staging
 from erp_resources.warehouse.store import Partitions, Warehouse
@@ -26,6 +26,7 @@ __all__ = [
     "Staging",
     "TableFile",
     "Warehouse",
+    "damaged_files",
     "damaged_partitions",
     "find_damage",
     "shown_name",

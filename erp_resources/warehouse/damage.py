@@ -70,6 +70,19 @@ def damaged_partitions(warehouse: Warehouse) -> list[Partition]:
     ]
 
 
+def damaged_files(warehouse: Warehouse, asset: str) -> list[tuple[Partition, Path]]:
+    """The files of a table that were set aside and whose partitions are made again since."""
+    if asset not in SCHEMAS:
+        return []
+    return [
+        (Partition(asset, key), path)
+        for key, folder in warehouse.folders(asset).items()
+        for found in [part_files(folder)]
+        for number, path in found.damaged
+        if found.parts and found.parts[-1][0] > number
+    ]
+
+
 def _current_files(warehouse: Warehouse) -> Iterator[tuple[Partition, Path]]:
     for asset in SCHEMAS:
         for key, folder in warehouse.folders(asset).items():

