@@ -78,7 +78,8 @@ def run_pool(
     `llms`, `reward_models` and `select` (assets) restrict it; what is not selected is neither made nor repaired.
     `on_work` is told beforehand how many responses each LLM is going to give, `on_wait` which run has the GPU. A
     failed run holds back only what needs its partitions. Raises `UserError`, before anything is made, for a name that
-    the pool does not have and for a model or function that is not there, and `KeyboardInterrupt` for a signal.
+    the pool does not have and for a model or function that is not there, and for a signal what
+    `interrupts` raises.
     """
     for option, given, known in (
         ("--llm", llms, pool.llms),
