@@ -110,7 +110,7 @@ def find_files(folder: Path, path: str) -> Files:
         candidates = sorted(file for file in folder.iterdir() if file.name.lower().endswith(FORMATS))
         if not candidates:
             raise UserError(f"path '{path}': {folder} has no file that ends in one of {', '.join(FORMATS)}")
-    columns = {file: columns_in(file, _shown(file, folder, path)) for file in candidates}
+    columns = {file: _columns_in(file, _shown(file, folder, path), *_mtime(file)) for file in candidates}
     tidy = [file for file, names in columns.items() if _name_of("llm", names)]
     asked = [file for file, names in columns.items() if _name_of("prompt", names) and file not in tidy]
     if len(tidy) == 1:
@@ -148,6 +148,12 @@ def content_hash(path: str, root: Path) -> str:
 
 def _mtime(file: Path) -> tuple[int, int]:
     return file.stat().st_mtime_ns, file.stat().st_size
+
+
+@functools.lru_cache(maxsize=256)
+def _columns_in(file: Path, shown: str, changed: int, size: int) -> list[str]:
+    """Read once for each content: the fingerprint of every LLM asks for it."""
+    return columns_in(file, shown)
 
 
 @functools.lru_cache(maxsize=64)
