@@ -51,11 +51,11 @@ class _Failed(BaseException):
 
 
 @contextmanager
-def open_instance(root: Path) -> Iterator[dg.DagsterInstance]:
+def open_instance(root: Path, *, captures: bool = False) -> Iterator[dg.DagsterInstance]:
     """The persistent Dagster instance of a project, the one that the UI shows.
 
     What steps print stays on the terminal: Dagster's capture would swallow the progress bars, and keeps
-    helper processes that complain when the user interrupts.
+    helper processes that complain when the user interrupts. `captures`: with the logs that were captured.
 
     Raises `UserError` when it cannot be opened, read or written, now or later.
     """
@@ -64,7 +64,8 @@ def open_instance(root: Path) -> Iterator[dg.DagsterInstance]:
     try:
         with contextlib.ExitStack() as opened:
             with _alone(root):  # two that create the tables at once would get in each other's way
-                reference = InstanceRef.from_dir(str(home), overrides={"compute_logs": no_capture})
+                overrides = {} if captures else {"compute_logs": no_capture}
+                reference = InstanceRef.from_dir(str(home), overrides=overrides)
                 instance = opened.enter_context(dg.DagsterInstance.from_ref(reference))
             _fail_at_once(instance, home, root)
             yield instance

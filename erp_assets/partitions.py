@@ -29,7 +29,7 @@ def windows(pool: Pool) -> dg.TimeWindowPartitionsDefinition:
     schedule = pool.automation.reevaluate
     assert schedule is not None
     now = datetime.datetime.now(datetime.UTC)
-    stored = Warehouse(pool).stored(REEVALUATIONS[0])
+    stored = [key for asset in REEVALUATIONS for key in Warehouse(pool).stored(asset)]
     if stored:
         start = min(datetime.datetime.strptime(key, KEY_OF_TIME) for key in stored)
     else:

@@ -30,6 +30,7 @@ Files = dict[str, tuple[int, int]]
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_ROLL_CALLS = 30.0
+_SECONDS_BETWEEN_SWEEPS = 86_400.0
 _RELOAD = """
 mutation {
   reloadWorkspace {
@@ -92,7 +93,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _watch(root: Path, process: "subprocess.Popen[bytes]", address: str, say: Say) -> int:
     """Say when the UI answers, and load the pools anew whenever their files change, until the process ends."""
     seen = pool_files(root)
-    is_up, looked = False, 0.0
+    is_up, looked, swept = False, 0.0, 0.0
     while process.poll() is None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         if not is_up and _answers(address):
@@ -102,6 +103,9 @@ def _watch(root: Path, process: "subprocess.Popen[bytes]", address: str, say: Sa
         elif is_up and time.monotonic() - looked > _SECONDS_BETWEEN_ROLL_CALLS:
             try:
                 _end_dead_runs(root, say)
+                if not swept or time.monotonic() - swept > _SECONDS_BETWEEN_SWEEPS:
+                    swept = time.monotonic()
+                    _sweep(root, say)
             except UserError as error:  # such as a full disk, which may be mended
                 say(str(error))
             looked = time.monotonic()
@@ -153,6 +157,18 @@ def _problems(root: Path, names: Collection[str]) -> Iterator[str]:
             check_entries(pool)
         except UserError as error:
             yield f"Runs of pool '{name}' will fail: {error}"
+
+
+def _sweep(root: Path, say: Say) -> None:
+    """Remove what is too old to be kept; of a pool that `erp run` works on, tomorrow."""
+    from erp_assets.instance import open_instance
+    from erp_assets.lock import is_held
+    from erp_assets.retention import sweep
+
+    pools = [pool for pool in load_pools(root)[0] if not is_held(pool)]
+    with open_instance(root, captures=True) as instance:
+        if old := sweep(instance, root, pools):
+            say(f"Removed: {old}.")
 
 
 def _end_dead_runs(root: Path, say: Say) -> None:

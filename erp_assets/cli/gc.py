@@ -15,22 +15,29 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the data of LLMs, reward models and pools that no pool file names."""
+    """Delete the data of LLMs, reward models and pools that no pool file names, and what is old."""
     from erp_assets.gc import delete_orphans, every_orphan
-    from erp_resources.pool import find_root
+    from erp_assets.instance import open_instance
+    from erp_assets.retention import look_for, sweep
+    from erp_resources.pool import find_root, load_pool, pool_names
 
     root = find_root()
     found = every_orphan(root, pool)
+    chosen = [load_pool(name, root) for name in ([pool] if pool else pool_names(root))]
     size = sum(orphan.bytes for orphan in found)
+    with open_instance(root, captures=True) as instance:
+        old = look_for(instance, root, chosen)
     if not as_json:
         table = sheet("pool", "what", numbers=["MiB"])
         for orphan in found:
             table.add_row(literal(orphan.pool), literal(orphan.what), f"{orphan.bytes / 2**20:.2f}")
-        if not found:
-            say("Nothing: every stored partition is of a name that its pool file has.")
+        if not found and not old:
+            say("Nothing: every stored partition is of a name that its pool file has, and nothing is past its time.")
             return
-        show(table)
-        yes = yes or (sys.stdin.isatty() and typer.confirm(f"Delete these {size / 2**20:.2f} MiB for good?"))
+        if found:
+            show(table)
+        say(f"Past its time: {old}.")
+        yes = yes or (sys.stdin.isatty() and typer.confirm("Delete all of that for good?"))
     deleted = []
     if yes:
 
@@ -40,9 +47,11 @@ def gc(
         deleted = delete_orphans(found, root, waiting)
         for orphan in [orphan for orphan in found if orphan.path not in [one.path for one in deleted]]:
             say(f"kept, since it is needed again: {orphan.what} of pool '{orphan.pool}'", to=err)
+        with open_instance(root, captures=True) as instance:
+            sweep(instance, root, chosen, on_wait=waiting)
     if as_json:
         listed = [{**dataclasses.asdict(orphan), "path": str(orphan.path)} for orphan in found]
-        print_json({"orphans": listed, "bytes": size, "deleted": yes})
+        print_json({"orphans": listed, "bytes": size, "old": dataclasses.asdict(old), "deleted": yes})
     else:
         size = sum(orphan.bytes for orphan in deleted)
         say(f"Deleted {size / 2**20:.2f} MiB." if yes else "Nothing was deleted; --yes deletes without asking.")
