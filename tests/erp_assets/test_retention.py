@@ -81,4 +81,4 @@ def test_gc_says_what_is_old_and_removes_it(
 ) -> None:
     found = erp_command("gc", "--yes")
     assert found.returncode == 0, found.stderr
-    assert "nothing is old" in found.stdout
+    assert "nothing is past its time" in found.stdout
