@@ -6,6 +6,7 @@ A word that is not here is left as it is.
 """
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -38,8 +39,8 @@ _LANGUAGES = {
         "respuesta|solución|resultado",
         {
             "la": "the", "el": "the", "los": "the", "las": "the", "es": "is", "son": "are", "sería": "would be",
-            "correcta": "correct", "correcto": "correct", "no": "not", "sino": "but", "pero": "but",
-            "opción": "option", "letra": "letter", "alternativa": "option", "si": "if",
+            "correcta": "correct", "correcto": "correct", "no es": "is not", "no": "not", "sino": "but",
+            "pero": "but", "opción": "option", "letra": "letter", "alternativa": "option", "si": "if",
             "por lo tanto": "therefore", "entonces": "so", "o": "or", "y": "and", "menos": "minus",
             "elijo": "I choose", "incorrecta": "wrong", "muchos piensan": "many think",
             "un error común": "a common mistake",
@@ -61,8 +62,8 @@ _LANGUAGES = {
         "risposta|soluzione|risultato",
         {
             "la": "the", "il": "the", "le": "the", "è": "is", "sono": "are", "sarebbe": "would be",
-            "corretta": "correct", "giusta": "correct", "esatta": "correct", "finale": "final", "non": "not",
-            "ma": "but", "bensì": "but", "opzione": "option", "lettera": "letter", "se": "if",
+            "corretta": "correct", "giusta": "correct", "esatta": "correct", "finale": "final", "non è": "is not",
+            "non": "not", "ma": "but", "bensì": "but", "opzione": "option", "lettera": "letter", "se": "if",
             "quindi": "therefore", "o": "or", "e": "and", "meno": "minus", "scelgo": "I choose",
             "molti pensano": "many think", "un errore comune": "a common mistake",
         },
@@ -72,8 +73,8 @@ _LANGUAGES = {
         "resposta|solução|resultado",
         {
             "a resposta": "the answer", "a alternativa": "the option", "a opção": "the option",
-            "a letra": "the letter", "é a": "is the", "é o": "is the", "o": "the", "é": "is", "são": "are",
-            "seria": "would be", "correta": "correct", "certa": "correct", "não": "not", "mas": "but",
+            "a letra": "the letter", "a": "the", "o": "the", "é": "is", "são": "are", "seria": "would be",
+            "correta": "correct", "certa": "correct", "não é": "is not", "não": "not", "mas": "but",
             "mas sim": "but", "opção": "option", "alternativa": "option", "letra": "letter", "se": "if",
             "portanto": "therefore", "então": "so", "ou": "or", "e": "and", "menos": "minus",
             "escolho": "I choose", "muitos pensam": "many think", "um erro comum": "a common mistake",
@@ -121,19 +122,16 @@ _LANGUAGES = {
 }  # fmt: skip
 
 
-def _any_of(words: list[str], blanks: bool) -> str:
-    longest_first = "|".join(sorted(words, key=len, reverse=True))
-    return rf"(?<!\w)(?:{longest_first})(?!\w)" if blanks else f"(?:{longest_first})"
+def _any_of(language: _Language, words: Sequence[str] = ()) -> str:
+    """The words, the longest first, and the language's nouns for an answer."""
+    every = "|".join([*map(re.escape, sorted(words, key=len, reverse=True)), language.answer])
+    return rf"(?<!\w)(?:{every})(?!\w)" if language.blanks else f"(?:{every})"
 
 
 _HINT = re.compile("|".join(language.answer for language in _LANGUAGES.values()), re.IGNORECASE)
-_NOUNS = {
-    name: re.compile(_any_of(language.answer.split("|"), language.blanks), re.IGNORECASE)
-    for name, language in _LANGUAGES.items()
-}
+_NOUNS = {name: re.compile(_any_of(language), re.IGNORECASE) for name, language in _LANGUAGES.items()}
 _WORDS = {
-    name: re.compile(_any_of([*map(re.escape, language.words), language.answer], language.blanks), re.IGNORECASE)
-    for name, language in _LANGUAGES.items()
+    name: re.compile(_any_of(language, [*language.words]), re.IGNORECASE) for name, language in _LANGUAGES.items()
 }
 
 
@@ -147,6 +145,7 @@ def in_english(text: str) -> tuple[str, bool]:
             continue
         comma = comma or language.comma
         text = _WORDS[name].sub(partial(_translated, language), text)
+        text = text if language.blanks else re.sub(r"(?<=\S)[ ]{1,3}\.(?!\d)", ".", text)
     return text, comma
 
 

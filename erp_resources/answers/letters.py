@@ -7,7 +7,7 @@ What belongs here: where a letter is stated, in English. What to keep out: other
 import re
 
 from erp_resources.answers.languages import in_english
-from erp_resources.answers.text import folded, marked, own_words, spoken, turns
+from erp_resources.answers.text import ends, folded, marked, own_words, spoken, turns
 
 # A letter counts where it is stated, not where it stands: "A" is also an article, "I" a pronoun, "C" a
 # vitamin, and a response goes through all options before it decides. One pass of one regular expression
@@ -87,10 +87,11 @@ _IS_RIGHT = (
     r"([A-J])[)\]}\"*_`.:]{0,4}\s+(?i:is|seems|looks|must\s+be|would\s+be|appears\s+to\s+be|has\s+to\s+be)\s+"
     r"(?i:(?:indeed|clearly|therefore|thus|hence|definitely|the|most|only|single|likely|probably|our|my|actually)\s+){0,4}+"
     r"[*_]{0,2}(?i:correct|right|best|better|answer|accurate)\b"
-    r"(?=[*_\s]{0,4}(?:[.,;:!)\n]|\Z|(?i:answer|choice|option|one|because|since|as|here)\b))"
+    r"(?=[*_\s]{0,4}(?:[.,;:!)\n]|\Z|(?i:answer|choice|option|one|because|since|as|here|than)\b))"
 )
 _BEFORE_SUBJECT = (
-    r"(?i:option|choice|answer|that|so|thus|hence|therefore|and|but|since|because|believe|think|only|conclude)\s"
+    r"(?i:option|choice|answer|actually|no|wait|really|that|so|thus|hence|therefore|and|but|since|because|"
+    r"believe|think|only|conclude)\s"
 )
 _SUBJECT_OF = (  # what is said of an option, which need not mean that it is the answer
     r"""(?![)\]*_"”'’]{0,3}\s+(?i:is|isn|are|was|can|cannot|does|doesn|would|has|fails|gives|says|states)\b)"""
@@ -113,6 +114,7 @@ _AT_LINE = [
     # "B is right"; a last line that is but a letter, where "A" and "I" could be a sentence that was cut off.
     rf"{_BEFORE}{_IS_RIGHT}",
     r"[^\w\n]*+([B-HJb-hj])[\W_]*+\Z",
+    r"(?<!\n)[^\w\n]*+([A-J])[^\w\n]*+\n",  # or a first one
     r"[ \t]*[*_(\[$`\"]+([AI])[\W_]*+\Z",
     r"(?<!\n)[\W_]*+([AIa])[\W_]*+\Z",
     # "B) 42" in any line; "B, because" and "b) 42" in the first.
@@ -122,7 +124,8 @@ _AT_LINE = [
 ]
 _AT_SIGN = [
     # "\boxed{B}", but not "\boxed{B = 3}"; ": B is right"; "=> B".
-    rf"\\boxed\s*\{{{_BEFORE}([A-Ja-j])(?=[\s)\]}}.:,*$\\])(?!\s*[=+^<>/-])",
+    rf"\\boxed\s*\{{{_BEFORE}([A-Ja-j])(?=[\s)\]}}.:,*$\\])(?!\s*[=+^<>/-])"
+    r"(?!\)?\s?(?:[,/&;]|and\b|or\b)\s?\(?[A-J]\)?[\s},])",
     rf"[.!?;:,>*]{_BEFORE}{_IS_RIGHT}",
     rf"(?:∴|⇒|=>){_CONCLUDING_FILL}{_BEFORE}{_CLEAR}{_DECIDED}",
     rf"\((?P<bracketed>[A-J])\){_SUBJECT_OF}",
@@ -137,7 +140,7 @@ _CHOICE = re.compile(
 
 def stated_letter(response: str) -> str | None:
     """The last letter that a response states as its answer; None when it states none, or two at once."""
-    text = spoken(response)
+    text = ends(spoken(response))
     mark = marked(text)
     if mark is not None:
         text = mark if "\n" in mark else f"Answer: {mark}"

@@ -8,7 +8,7 @@ number, a line that is a number, the last number. What to keep out: how a value 
 import re
 
 from erp_resources.answers.languages import in_english
-from erp_resources.answers.text import folded, marked, own_words, spoken, turns
+from erp_resources.answers.text import ends, folded, marked, own_words, spoken, turns
 from erp_resources.answers.values import NotANumberError, Value, read
 
 # --- LaTeX and Markdown, of which only what makes a value is left ---------------------------------------
@@ -18,15 +18,16 @@ _UNIT = "°"
 _WRITTEN = re.compile(r"\\(?:text\w{0,6}|math\w{1,6}|mbox|operatorname|underline|bm)\s?\{([^{}]{0,200})\}")
 _SPACING = re.compile(r"\\[ ;:]|~|\\q?quad\b|(?<=\d)\\,(?=\d{3})|\\,")
 _NOTHING = re.compile(r"\\!|\\(?:left|right|displaystyle|big|Big|limits)(?![A-Za-z])")
-_COMMA = re.compile(r"(?<=\d)(?:\{,\}|\\,?,)(?=\d)")
+_COMMA = re.compile(r"(?<=\d)(?:\{,\}|\\,)(?=\d{3}(?!\d))|(?<=\d)(\{,\})(?=\d)")
 _BOLD = re.compile(r"(?<![\w)])\*\*|\*\*(?![\w(])|(?<!\w)__(?=\S)|(?<=\S)__(?!\w)")
 _EMPHASIS = re.compile(r"(?<![\w)*\\ ])\*(?=[^\s*])|(?<=[^\s*])\*(?![\w(* ])")
 _OPTION = re.compile(r"\s{0,3}\(?[A-J][).]\s{0,3}")
 
 
 def _mathematics(text: str) -> str:
-    if "\\" in text:
-        text = _COMMA.sub(lambda comma: "{,}" if comma[0] == "{,}" else ",", text)
+    if "{,}" in text or "\\" in text:
+        text = _COMMA.sub(lambda comma: "." if comma[1] else ",", text)
+    if "\\" in text or "~" in text:
         text = _SPACING.sub(" ", _NOTHING.sub("", text))
         text = (
             _WRITTEN.sub(_written, text)
@@ -35,7 +36,7 @@ def _mathematics(text: str) -> str:
             .replace("\\degree", _UNIT)
         )
         text = re.sub(r"\\(?:approx|simeq)\b", "≈", text)
-    return text.replace("{,}", ",") if "{,}" in text else text
+    return text
 
 
 def _written(text: re.Match[str]) -> str:
@@ -90,10 +91,13 @@ _GLUED = re.compile(
 )
 _ALONE = re.compile(r"\s?(?:[xyzt](?![A-Za-z'])|\\(?!text|math|%|\$|quad|circ|[)\]])[A-Za-z])")
 _COMPARED = re.compile(r"\s?(?:[<>≤≥±≠!]=?(?=\s?[\w$\\])|\\(?:le|ge|lt|gt|ne|pm|leq|geq|neq)\b)")
-_OPERATOR = re.compile(r"\s?(?:[+*×·÷^/](?!\*)|\\(?:times|cdot|div|pm)\b|-(?=\d)|-\s\\?[A-Za-z]\b)(?=\s?[\w({\\$-])")
+_OPERATOR = re.compile(
+    r"\s?(?:[+*×·÷^/](?!\*)|\\(?:times|cdot|div|pm)(?![A-Za-z])|-(?=\d)|-\s\\?[A-Za-z]\b)(?=\s?[\w({\\$-])"
+)
 _ANOTHER = re.compile(
     r"(?:\s?(?:°\S{0,5}|[A-Za-z]{1,12}))?(?:\s?[,/&;]\s?|\s+(?:or|and|to|through)\s+|,\s(?:or|and)\s+|\s?[–]\s?)(?=[-+$€£*{(\\]{0,3}\d|\\frac)"
 )
+_FORMULA = re.compile(r"(?<![A-Za-z\\])[a-zA-Z]\s?(?:[*+^]|\s-\s?\d)|[*+/^]\s?\d{0,9}[a-z](?![a-z])")
 _COMPOUND = re.compile(
     r"\s(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|days|weeks|years|dollars|degrees)\s(?:and\s)?\d",
     re.IGNORECASE,
@@ -106,7 +110,7 @@ class _NoOneNumberError(Exception):
 
 def _box_value(content: str, comma: bool) -> Value:
     """The value of a box, which must hold nothing else but a unit and "x =". Raises `_NoOneNumberError`."""
-    text = _mathematics(content).replace("$", "").strip()
+    text = re.sub(r"\\?\$", "", _mathematics(content)).strip()
     option = _OPTION.match(text)
     if option is not None and option.end() < len(text):
         text = text[option.end() :]
@@ -127,7 +131,7 @@ def _box_value(content: str, comma: bool) -> Value:
 
 def _side(text: str, comma: bool) -> Value | None:
     """The value that a side of an equation in a box is; None for anything more or less."""
-    text = text.strip(" *'\"`.")
+    text = text.strip(f" *'\"`.{_UNIT}")
     try:
         value, end = read(text, strict=True, comma=comma)
     except NotANumberError:
@@ -146,8 +150,9 @@ def _side(text: str, comma: bool) -> Value | None:
 
 
 def _boxes(text: str) -> list[tuple[int, str]]:
-    """Where each box begins, and what it holds, its braces matched."""
-    found = []
+    """Where each box that is not empty begins, and what it holds, its braces matched; "or" between two joins them."""
+    found: list[tuple[int, str]] = []
+    last = 0
     for box in _BOX.finditer(text):
         if box[1]:
             found.append((box.start(), box[1]))
@@ -158,7 +163,14 @@ def _boxes(text: str) -> list[tuple[int, str]]:
             if not depth:
                 end = brace.start()
                 break
-        found.append((box.start(), text[box.end() : end]))
+        content = text[box.end() : end]
+        if found and re.fullmatch(
+            r"\}[\s$,.]{0,9}(?:,|\bor\b|\band\b)[\s$]{0,9}", text[last : min(box.start(), last + 30)]
+        ):
+            content = f"{found[-1][1]}, {content}"
+        if content.strip():
+            found.append((box.start(), content))
+            last = end
     return found
 
 
@@ -213,13 +225,22 @@ def _statement(text: str, place: int, colon: bool, comma: bool, direct: bool) ->
         return None
     end = _SENTENCE_END.search(text, place)
     sentence = text[place : end.start() if end is not None else len(text)][:300]
+    if _FORMULA.search(sentence):
+        raise _NoOneNumberError
     values = _values(sentence, comma)
-    return values[-1] if len(values) == 1 or ("=" in sentence and values) else None
+    if values and (len(values) == 1 or "=" in sentence):
+        if values[-1] is None:
+            raise _NoOneNumberError
+        return values[-1]
+    return None
 
 
-def _values(text: str, comma: bool) -> list[Value]:
-    """The numbers of a sentence, neither parts of words ("H2O"), nor exponents, nor indices."""
-    found: list[Value] = []
+_REST = re.compile(r"[\d.,:/^–-]*")
+
+
+def _values(text: str, comma: bool) -> list[Value | None]:
+    """The numbers of a sentence, no parts of words ("H2O"), exponents or indices; None for what only looks like one."""
+    found: list[Value | None] = []
     place = 0
     start = re.compile(
         r"(?<![\w.^])(?<!\^\{)(?<!_\{)(?<!\^\()(?:(?<![)\]}\d])(?<![)\]}\d]\s)[-–+]\s?|minus\s|negative\s)?(?:\\?[$€£¥₹]\s?-?)?(?:\.?\d|\\[dtc]?frac|\\sqrt|√)"
@@ -232,7 +253,8 @@ def _values(text: str, comma: bool) -> list[Value]:
             value, place = read(text, number.start(), comma=comma)
             found.append(value)
         except NotANumberError:
-            place = number.end()
+            found.append(None)
+            place = _REST.match(text, number.end()).end()  # type: ignore[union-attr]
     return found
 
 
@@ -337,7 +359,7 @@ def _whole(line: str, comma: bool) -> Value | None:
 
 def stated_number(response: str) -> Value | None:
     """The number that a response, or a known answer, states; None when it states none, or no one number."""
-    text = spoken(response)
+    text = ends(spoken(response))
     mark = marked(text)
     if mark is not None and "\n" not in mark:
         text = f"Answer: {mark}"

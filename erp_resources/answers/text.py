@@ -24,7 +24,7 @@ _THINKING = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
-    r"<\|[^<>|\n]{1,40}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>|<(?:start|end)_of_turn>|</?[eb]os>|<pad>|\[/?INST\]|<</?SYS>>"
+    r"<\|im_start\|>\w{0,20}|<\|start_header_id\|>\w{0,20}<\|end_header_id\|>|<\|[^<>|\n]{1,40}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>|<(?:start|end)_of_turn>|</?[eb]os>|<pad>|\[/?INST\]|<</?SYS>>"
 )
 _ANOTHERS_TURN = re.compile(r"(?i)end|eot|eos|eom|return|user|human|\A\[INST\]|</s>")
 
@@ -105,6 +105,7 @@ _ATTRIBUTES = (
 )
 _HTML_INLINE = re.compile(rf"</?(?:{_INLINE}){_ATTRIBUTES}", re.IGNORECASE)
 _HTML_BLOCK = re.compile(rf"</?(?:{_BLOCK}){_ATTRIBUTES}", re.IGNORECASE)
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|strike)>[^<>\n]{1,200}</(?:del|strike)>", re.IGNORECASE)
 _RAISED = re.compile(r"<sup>([^<>\n]{1,20})</sup>", re.IGNORECASE)
 
 _POWER = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -126,6 +127,10 @@ _LETTERLESS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _BESIDE = re.compile(rf"(?<=[{_LETTERLESS}])(?=[A-Za-z0-9(\\$-])|(?<=[A-Za-z0-9)])(?=[{_LETTERLESS}])")
 
 
+def _raised(text: re.Match[str]) -> str:
+    return "" if text[1].startswith("[") else f"^({text[1]})"  # a footnote, or a power
+
+
 def _ascii_digit(character: re.Match[str]) -> str:
     digit = unicodedata.decimal(character[0], None)
     return character[0] if digit is None else str(digit)
@@ -138,8 +143,9 @@ def folded(text: str) -> str:
     """
     if "&" in text:
         text = html.unescape(text)
+    text = _STRUCK.sub("", text)
     if "<" in text:
-        text = _RAISED.sub(r"^(\1)", text)
+        text = _RAISED.sub(_raised, text)
         text = _HTML_BLOCK.sub("\n", _HTML_INLINE.sub("", text))
     if text.isascii():
         return text.replace("`", "'")
@@ -160,6 +166,14 @@ def turns(text: str) -> list[str]:
     """The text cut where a line begins with "Question:" or the like: a model that runs on asks itself."""
     cuts = [0, *(turn.start() for turn in _TURN.finditer(text)), len(text)]
     return [text[begin:end] for begin, end in pairwise(cuts)] if len(cuts) > 2 else [text]
+
+
+_BEGINNING, _END = 2_000, 6_000
+
+
+def ends(text: str) -> str:
+    """The beginning and the end of a long text, where an answer stands: the time to read it is bounded."""
+    return text if len(text) <= _BEGINNING + _END else f"{text[:_BEGINNING]}\n\n{text[-_END:]}"
 
 
 # What is said, but not as the answer.

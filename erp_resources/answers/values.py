@@ -39,7 +39,7 @@ class NotANumberError(ValueError):
     """Something is written that is more than a number, or none: 3x, (1, 2), 3:45, 1/0."""
 
 
-_MOST_DIGITS = 400
+_MOST_DIGITS = 300
 _MOST_BITS = 4000
 _DEEPEST = 12
 
@@ -55,14 +55,14 @@ _EXPONENT = re.compile(r"[eE]([-+]?\d{1,6})(?![\w.])")
 _AMBIGUOUS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _SPACE = re.compile(r"\s{0,20}")
 
-_TIMES = re.compile(r"\\times\b|\\cdot\b|[×·⋅∙]|\*(?!\*)|[xX](?=\s?\d)|\btimes\b(?=\s\d)")
-_OVER = re.compile(r"/|÷|\\div\b|\bdivided\s+by\b")
+_TIMES = re.compile(r"\\times(?![A-Za-z])|\\cdot(?![A-Za-z])|[×·⋅∙]|\*(?!\*)|[xX](?=\s?\d)|\btimes\b(?=\s\d)")
+_OVER = re.compile(r"/|÷|\\div(?![A-Za-z])|\bdivided\s+by\b")
 _RAISED_TO = re.compile(r"\^|\*\*")
 _SIGN = re.compile(r"[-+–]|\bminus\s|\bnegative\s|\bplus\s")
 _CURRENCY = re.compile(r"\\?[$€£¥₹₩₽₺₫]\s?|(?:US|CA|AU)\$\s?|\b(?:USD|EUR|GBP|CHF|INR|Rs\.?|JPY|CNY|RMB)\s?")
-_FRAC = re.compile(r"\\[dtc]?frac\b|\\[dtc]?frac(?=\d)")
-_ROOT = re.compile(r"\\sqrt\b|\\sqrt(?=\d)|√")
-_PI = re.compile(r"\\pi\b|π")
+_FRAC = re.compile(r"\\[dtc]?frac(?![A-Za-z])")
+_ROOT = re.compile(r"\\sqrt(?![A-Za-z])|√")
+_PI = re.compile(r"\\pi(?![A-Za-z])|π")
 _CLOSING = {"{": "}", "(": ")"}
 
 
@@ -179,7 +179,7 @@ class _Reader:
         if self.take(_FRAC):
             part = self._frac()
         else:
-            plain = re.compile(r"\s(\d{1,4})\s?/\s?(\d{1,4})(?![\d/])").match(self.text, before)
+            plain = re.compile(r"\s(?:and\s)?(\d{1,4})\s?/\s?(\d{1,4})(?![\d/])").match(self.text, before)
             if plain is not None and int(plain[2]):
                 self.place = plain.end()
                 part = Fraction(int(plain[1]), int(plain[2]))
