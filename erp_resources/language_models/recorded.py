@@ -10,29 +10,30 @@ import pyarrow.compute as pc
 
 from erp_resources.identity import prompt_ids
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, RecordedCost, Sampling
-from erp_resources.recorded import NOT_RECORDED, content_hash, load_outcomes
+from erp_resources.recorded import NOT_RECORDED, Columns, content_hash, load_outcomes
 from erp_resources.settings import Settings
 
 
 class RecordedLLM(Settings):
     """The outcomes of an LLM in `path`, a file or folder relative to the project (see `erp_resources.recorded`).
 
-    `llm` is its name there; without one, its name in the pool file. Prompts that it has no outcome on are missing
-    cells: it has no generation and no reward there.
+    `llm` is its name there, `columns` say which columns are meant where their names do not. Prompts that it has no
+    outcome on are missing cells: it has no generation and no reward there.
     """
 
     backend: Literal["recorded"]
     path: str
     llm: str
     cost: Cost | RecordedCost
+    columns: Columns = Columns()
 
     def load(self, root: Path) -> LanguageModel:
         """Read the outcomes. Raises `UserError` with the line of what does not fit."""
-        return _Recorded(load_outcomes(self.path, root).of(self.llm))
+        return _Recorded(self.outcomes(root))
 
     def outcomes(self, root: Path) -> pa.Table:
         """Its `erp_resources.recorded.Outcomes.cells`."""
-        return load_outcomes(self.path, root).of(self.llm)
+        return load_outcomes(self.path, root, self.columns).of(self.llm)
 
     def inspect(self, root: Path, prompts: Sequence[str], sampling: Sampling) -> Inspected:
         """See that there are outcomes. Raises `UserError` when there are none."""
@@ -41,7 +42,8 @@ class RecordedLLM(Settings):
 
     def fingerprint(self, root: Path) -> str:
         """Changes with the data's content."""
-        return json.dumps({"backend": self.backend, "llm": self.llm, "content": content_hash(self.path, root)})
+        content = content_hash(self.path, root, self.columns)
+        return json.dumps({"backend": self.backend, "llm": self.llm, "content": content} | self.columns.chosen())
 
 
 class _Recorded:

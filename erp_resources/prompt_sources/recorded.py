@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import field_validator
 
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
-from erp_resources.recorded import content_hash, load_outcomes
+from erp_resources.recorded import Columns, content_hash, load_outcomes
 from erp_resources.settings import Settings
 from erp_resources.tables import last_user_turn
 
@@ -29,6 +29,7 @@ class RecordedPrompts(Settings):
     source: Literal["recorded"]
     path: str
     embed: Literal["all", "last_user_turn"] | dict[Literal["after"], str] = "all"
+    columns: Columns = Columns()
 
     @field_validator("embed")
     @classmethod
@@ -39,11 +40,12 @@ class RecordedPrompts(Settings):
 
     def load(self, root: Path) -> PromptSource:
         """Read the prompts. Raises `UserError` with the line of what does not fit."""
-        return _RecordedSource(self, load_outcomes(self.path, root).prompts)
+        return _RecordedSource(self, load_outcomes(self.path, root, self.columns).prompts)
 
     def fingerprint(self, root: Path) -> str:
         """Changes with the entry and the data's content."""
-        return json.dumps(self.model_dump(exclude={"path"}) | {"content": content_hash(self.path, root)})
+        content = content_hash(self.path, root, self.columns)
+        return json.dumps(self.model_dump(exclude={"path", "columns"}) | {"content": content} | self.columns.chosen())
 
 
 class _RecordedSource:

@@ -8,7 +8,17 @@ from erp_resources.tables.messages import conversation, last_user_turn
 from erp_resources.tables.names import check_column, find_column, listed, text_column
 from erp_resources.tables.nested import flatten
 from erp_resources.tables.opening import FORMATS, check_file, form_of, told
-from erp_resources.tables.reading import beginning, columns_in, lists_in, read_document, read_many, read_rows, rows_of
+from erp_resources.tables.reading import (
+    beginning,
+    columns_in,
+    lists_in,
+    read_cells,
+    read_document,
+    read_many,
+    read_rows,
+    read_values,
+    rows_of,
+)
 from erp_resources.tables.rows import Rows
 
 __all__ = [
@@ -25,9 +35,11 @@ __all__ = [
     "last_user_turn",
     "listed",
     "lists_in",
+    "read_cells",
     "read_document",
     "read_many",
     "read_rows",
+    "read_values",
     "rows_of",
     "text_column",
     "told",

@@ -61,6 +61,12 @@ def read_delimited(stream: TextIO, name: str, path: str, notes: dict[str, int]) 
     yield from _parts(_rows(lines, form, path, first), form.separator, path, notes)
 
 
+def cells_of(stream: TextIO, path: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV as they are, with commas between cells, each with the line on which it begins."""
+    csv.field_size_limit(sys.maxsize)
+    return _rows(stream, _Form(","), path, 1)
+
+
 class _Form(NamedTuple):
     """How a file's cells are told apart."""
 

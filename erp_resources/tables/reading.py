@@ -6,7 +6,7 @@ What belongs here: which format's reader a file gets. What to keep out: the form
 import codecs
 import contextlib
 import itertools
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from erp_resources.tables.columnar import part_of, read_parquet
-from erp_resources.tables.delimited import read_delimited
+from erp_resources.tables.delimited import cells_of, read_delimited
 from erp_resources.tables.json_text import Scanner
 from erp_resources.tables.objects import arrays_of, read_objects
 from erp_resources.tables.opening import Form, Opened, as_text, form_of, opened, told
@@ -77,6 +77,19 @@ def read_document(file: Path, path: str) -> Any:
         if scanner.peek():
             raise scanner.error("something follows after its end")
         return value
+
+
+def read_values(file: Path, path: str) -> Iterator[tuple[int, Any]]:
+    """The JSON values that stand in a file one after another, each with its line, whatever they are."""
+    with told(path), opened(file, path) as source, as_text(source, path, None) as stream:
+        for line, _, value in Scanner(path, {}, "", stream).sequence():
+            yield line, value
+
+
+def read_cells(file: Path, path: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV with commas, the header first, each with its line: for tables that name columns twice."""
+    with told(path), opened(file, path) as source, as_text(source, path, "") as stream:
+        yield from cells_of(stream, path)
 
 
 def lists_in(file: Path, path: str) -> list[str]:
