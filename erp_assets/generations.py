@@ -22,7 +22,7 @@ from erp_assets.stage import Step, Verdict, released, stage, stage_checks
 from erp_resources.language_models import LanguageModel, Sampling
 from erp_resources.lineage import Partition, settings_hash
 from erp_resources.pool import Pool
-from erp_resources.warehouse import Partitions, Staging, Warehouse
+from erp_resources.warehouse import Partitions, Staging, TableFile, Warehouse
 
 
 def chunks_by_length(prompts: pa.Table, size: int) -> list[pa.Table]:
@@ -44,34 +44,53 @@ def kept_responses(warehouse: Warehouse, partition: Partition, prompts: pa.Table
     """What a stored partition has of these prompts, sampled by the same settings, without what failed.
 
     So a corpus that grows costs its new prompts, making a partition again samples what failed, and of another
-    `sampling.n` the first n are kept. Other samples are had by another `sampling.seed`.
+    `sampling.n` the first n are kept. Other samples are had by another `sampling.seed`. Of one that was found damaged
+    what can be read is kept: it was paid for.
     """
-    if samples_kept(warehouse, partition) == 0:
-        return
-    with warehouse.open(partition) as file:
-        for index in range(file.num_row_groups):
-            rows = file.read_row_group(index)
-            wanted = pc.and_(pc.is_null(rows["error"]), pc.is_in(rows["prompt_id"], value_set=prompts["prompt_id"]))
+    left = prompts["prompt_id"].combine_chunks()
+    for file in warehouse.files_left(partition):
+        if not _samples_in(file, warehouse.pool, partition):
+            continue
+        wanted_ids = left
+        if file.path != warehouse.current_file(partition):
+            wanted_ids = left.filter(pc.is_in(left, value_set=_without_gaps(file)))
+        for rows in file.readable_groups():
+            wanted = pc.and_(pc.is_null(rows["error"]), pc.is_in(rows["prompt_id"], value_set=wanted_ids))
             wanted = pc.and_(wanted, pc.less(rows["sample"], warehouse.pool.sampling.n))
             if (kept := rows.filter(wanted)).num_rows:
+                left = left.filter(pc.invert(pc.is_in(left, value_set=kept["prompt_id"].combine_chunks())))
                 yield kept
 
 
+def _without_gaps(file: TableFile) -> pa.Array:
+    """The prompts of which a damaged file has all samples from 0 on: some may be lost, and the next ones be there."""
+    groups = [rows.select(["prompt_id", "sample"]) for rows in file.readable_groups()]
+    if not groups:
+        return pa.array([], pa.string())
+    counts = pa.concat_tables(groups).group_by("prompt_id").aggregate([("sample", "count"), ("sample", "max")])
+    whole = pc.equal(counts["sample_count"], pc.add(counts["sample_max"], 1))
+    return counts.filter(whole)["prompt_id"].combine_chunks()
+
+
 def samples_kept(warehouse: Warehouse, partition: Partition) -> int:
-    """How many samples of a prompt are kept when a partition is made by the settings of today: 0 by other ones.
+    """How many samples of a prompt are kept when a partition is made by the settings of today: 0 by other ones."""
+    if warehouse.stamp(partition) is None:
+        return 0
+    with warehouse.open(partition) as file:
+        return _samples_in(file, warehouse.pool, partition)
+
+
+def _samples_in(file: TableFile, pool: Pool, partition: Partition) -> int:
+    """How many samples of a prompt a file has, at most sampling.n; 0 when they were sampled by other settings.
 
     Another number of samples is no other setting: they are independent of each other.
     """
-    stamp = warehouse.stamp(partition)
-    if stamp is None:
-        return 0
-    with warehouse.open(partition) as file:
-        last: int | None = pc.max(file.read(columns=["sample"])["sample"]).as_py()
-    if last is None:
-        return 0
-    pool = warehouse.pool
+    most = [pc.max(rows["sample"]).as_py() for rows in file.readable_groups(["sample"])]
+    last: int = max((sample for sample in most if sample is not None), default=-1)
     as_stored = pool.model_copy(update={"sampling": pool.sampling.model_copy(update={"n": last + 1})})
-    return min(last + 1, pool.sampling.n) if stamp.settings == settings_hash(as_stored, partition) else 0
+    if file.stamp is None or last < 0 or file.stamp.settings != settings_hash(as_stored, partition):
+        return 0
+    return min(last + 1, pool.sampling.n)
 
 
 class Work(NamedTuple):

@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_warehouse import LARGE, SMALL, pool, rewards, warehouse
 
-from erp_resources.lineage import Partition
+from erp_resources.lineage import STAGES, Partition
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Warehouse, damaged_partitions, find_damage
+from erp_resources.warehouse.schemas import fitted
 
 __all__ = ["pool", "warehouse"]  # fixtures
 
@@ -101,7 +102,28 @@ def test_with_any_bit_flipped_a_partition_is_what_was_written_or_damaged(
     warehouse.put(SMALL, rewards(40), "f")
     flip(file_of(warehouse, SMALL), place, bit)
     if not find_damage(warehouse) and warehouse.stamp(SMALL) is not None:
-        assert warehouse.read(SMALL).equals(rewards(40).cast(SCHEMAS["rewards"]))
+        assert warehouse.read(SMALL).equals(fitted(rewards(40), SMALL))
+        with warehouse.connect() as connection:  # which looks at no checksums
+            found = connection.execute("SELECT prompt_id, reward FROM rewards WHERE prompt_id > 'p01'").fetchall()
+        assert found == [(f"p{i:03d}", float(i)) for i in range(10, 40)]
+
+
+VALUES = {pa.string(): ["a", "", "ünï"], pa.bool_(): [True, False, True]}
+
+
+@pytest.mark.parametrize("asset", SCHEMAS)
+def test_every_table_is_sound_as_it_was_written(warehouse: Warehouse, asset: str) -> None:
+    partition = Partition(asset, "|".join(["a"] * len(STAGES[asset].dimensions)))
+    columns = {
+        field.name: pa.array(
+            [[0.5, -1.0], [], [2.5]] if pa.types.is_list(field.type) else VALUES.get(field.type, [1, 0, 7])
+        )
+        for field in SCHEMAS[asset]
+    }
+    table = pa.table({name: column.cast(SCHEMAS[asset].field(name).type) for name, column in columns.items()})
+    warehouse.put(partition, table, "f")
+    assert find_damage(warehouse) == []
+    assert warehouse.read(partition).equals(table.cast(SCHEMAS[asset]))
 
 
 def test_the_partition_that_was_superseded_just_before_takes_the_place_of_a_damaged_one(warehouse: Warehouse) -> None:
@@ -140,7 +162,7 @@ def test_files_from_before_there_were_checksums_are_read_and_counted_as_sound(wa
     pq.write_table(table.replace_schema_metadata(footer), path.with_name("part.parquet"), compression="zstd")
     path.unlink()
     assert find_damage(warehouse) == []
-    assert warehouse.read(SMALL).equals(rewards(30).cast(SCHEMAS["rewards"]))
+    assert warehouse.read(SMALL).equals(fitted(rewards(30), SMALL))
     assert warehouse.stamp(SMALL) != stamp
 
 
