@@ -1,0 +1,62 @@
+"""A warehouse of an older commit is used as it is: nothing is sampled, embedded or scored again."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import ROOT, environment
+
+from erp_assets.runs import run_pool
+from erp_assets.states import pool_states
+from erp_resources.lineage import partitions_of
+from erp_resources.pool import load_pool
+from erp_resources.warehouse import Warehouse
+
+OLDER = "d043342057fc50e4eec625f1c937132e0421d4a7"
+"""The last commit before partitions became numbered files and notes were kept beside them."""
+
+PAID = ("prompts", "prompt_embeddings", "generations", "rewards")
+"""What took a model, or money, to make."""
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """The packages of the older commit, in a folder of their own."""
+    archive = subprocess.run(
+        ["git", "archive", OLDER, "erp", "erp_assets", "erp_resources"], cwd=ROOT, capture_output=True, check=False
+    )
+    if archive.returncode:
+        pytest.skip(f"the history of this checkout does not have {OLDER}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as packages:
+        packages.extractall(tmp_path / "older", filter="data")
+    return tmp_path / "older"
+
+
+def test_what_an_older_commit_sampled_embedded_and_scored_is_up_to_date(older: Path, project: Path) -> None:
+    path = os.pathsep.join([str(older), str(project)])
+    made = subprocess.run(
+        [sys.executable, "-m", "erp_assets", "run", *(word for asset in PAID for word in ("--select", asset))],
+        cwd=project,
+        env={**environment(), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    pool = load_pool("demo", project)
+    warehouse = Warehouse(pool)
+    paid = [partition for asset in PAID for partition in partitions_of(pool, asset)]
+    stamps = {partition: warehouse.stamp(partition) for partition in paid}
+    states = pool_states(pool)
+    assert {states[partition] for partition in paid} == {"materialized"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcomes = run_pool(pool, instance, select=PAID)
+    assert [outcome.error for outcome in outcomes if outcome.error] == []
+    assert all(outcome.run.checks_only for outcome in outcomes)
+    assert {partition: warehouse.stamp(partition) for partition in paid} == stamps
