@@ -24,7 +24,7 @@ class _Language(NamedTuple):
 
 _LANGUAGES = {
     "German": _Language(
-        "antwort|lösung|ergebnis|endergebnis",
+        "antwort|lösung|ergebnis|endergebnis|ich wähle",
         {
             "die": "the", "der": "the", "das": "the", "den": "the", "richtige": "correct", "richtig": "correct",
             "korrekte": "correct", "korrekt": "correct", "endgültige": "final", "ist": "is", "lautet": "is",
@@ -36,7 +36,7 @@ _LANGUAGES = {
         comma=True,
     ),
     "Spanish": _Language(
-        "respuesta|solución|resultado",
+        "respuesta|solución|resultado|opción|elijo",
         {
             "la": "the", "el": "the", "los": "the", "las": "the", "es": "is", "son": "are", "sería": "would be",
             "correcta": "correct", "correcto": "correct", "no es": "is not", "no": "not", "sino": "but",
@@ -48,7 +48,7 @@ _LANGUAGES = {
         comma=True,
     ),
     "French": _Language(
-        "réponse|résultat",
+        "réponse|résultat|je choisis",
         {
             "la": "the", "le": "the", "les": "the", "est": "is", "sont": "are", "serait": "would be",
             "bonne": "correct", "correcte": "correct", "exacte": "correct", "finale": "final",
@@ -59,7 +59,7 @@ _LANGUAGES = {
         comma=True,
     ),
     "Italian": _Language(
-        "risposta|soluzione|risultato",
+        "risposta|soluzione|risultato|opzione|scelgo",
         {
             "la": "the", "il": "the", "le": "the", "è": "is", "sono": "are", "sarebbe": "would be",
             "corretta": "correct", "giusta": "correct", "esatta": "correct", "finale": "final", "non è": "is not",
@@ -70,7 +70,7 @@ _LANGUAGES = {
         comma=True,
     ),
     "Portuguese": _Language(
-        "resposta|solução|resultado",
+        "resposta|solução|resultado|opção|alternativa|escolho",
         {
             "a resposta": "the answer", "a alternativa": "the option", "a opção": "the option",
             "a letra": "the letter", "a": "the", "o": "the", "é": "is", "são": "are", "seria": "would be",
@@ -86,10 +86,11 @@ _LANGUAGES = {
         {
             "不是": "is not", "而不是": ", not", "而非": ", not", "而是": "but", "应该是": "is", "应该为": "is",
             "应为": "is", "应是": "is", "是": "is", "为": "is", "如果": "if", "因此": "therefore", "所以": "so",
-            "或者": "or", "或": "or", "和": "and", "正确": "correct", "错误": "wrong", "最终": "final",
-            "不选": "eliminate", "选择": "choose", "应选": "so choose", "故选": "so choose", "选项": "option",
-            "选": "choose", "正确的是": "the answer is", "但": "but", "等于": "=", "很多人认为": "many think",
-            "常见错误": "a common mistake", "负": "minus ", "约": "about",
+            "或者": "or", "或": "or", "和": "and", "正确的": "correct", "选项正确": "is correct",
+            "选项是": "option is", "选项是正确的": "is correct", "正确": "correct", "错误": "wrong",
+            "最终": "final", "不选": "eliminate", "选择": "choose", "应选": "so choose", "故选": "so choose",
+            "选项": "option", "选": "choose", "正确的是": "the answer is", "但": "but", "等于": "=",
+            "很多人认为": "many think", "常见错误": "a common mistake", "负": "minus ", "约": "about",
         },
         blanks=False,
     ),
@@ -140,12 +141,11 @@ def in_english(text: str) -> tuple[str, bool]:
     if _HINT.search(text) is None:
         return text, False
     comma = False
-    for name, language in _LANGUAGES.items():
-        if _NOUNS[name].search(text) is None:
-            continue
+    for name in [name for name, nouns in _NOUNS.items() if nouns.search(text) is not None]:
+        language = _LANGUAGES[name]
         comma = comma or language.comma
         text = _WORDS[name].sub(partial(_translated, language), text)
-        text = text if language.blanks else re.sub(r"(?<=\S)[ ]{1,3}\.(?!\d)", ".", text)
+        text = text if language.blanks else re.sub(r"(?<=\S)[ ]{1,3}\.(?!\d)", ".", re.sub(" {2,}", " ", text))
     return text, comma
 
 

@@ -71,7 +71,7 @@ _FILL = (
 # "the answer is 42, which is (B)"
 _VALUE = rf"(?:(?!{_NEGATION}|\(?[A-J]\))(?:[^.\n;?!]|\.(?=\d))){{0,80}}?(?:\(([A-J])\)|{_OPTION}\s+([A-J])\b{_END})"
 _CONCLUDING = (
-    r"(?:(?i:so|hence|thus|therefore|consequently|accordingly|actually|correction|no|which\s+is)\b"
+    r"(?:(?i:so|definitely|certainly|probably|final(?:ly)?|hence|thus|therefore|consequently|accordingly|actually|correction|no|which\s+is)\b"
     r"|[Ii]t(?:['’]s|\s+is|\s+(?:must|has\s+to|should|would)\s+be)\b"
     r"|I\s+(?:think|believe|guess|say)\b|I(?:['’](?:d|ll)|\s+will|\s+would)\s+(?:say|guess)\b)"
 )
@@ -81,7 +81,7 @@ _CONCLUDING_FILL = (
 )
 _CHOOSING = (
     r"(?i:choos(?:e|ing)|chose|pick(?:ing)?|select(?:ing)?|go(?:ing)?\s+(?:with|for)|opt(?:ing)?\s+for|settle\s+on|"
-    r"match(?:es)?|corresponds?\s+to|equivalent\s+to)\b"
+    r"(?:that|this|which)\s+leaves(?:\s+us)?(?:\s+with|\s+only)?|match(?:es)?|corresponds?\s+to|equivalent\s+to)\b"
 )
 _IS_RIGHT = (
     r"([A-J])[)\]}\"*_`.:]{0,4}\s+(?i:is|seems|looks|must\s+be|would\s+be|appears\s+to\s+be|has\s+to\s+be)\s+"

@@ -6,6 +6,7 @@ number, a line that is a number, the last number. What to keep out: how a value 
 """
 
 import re
+from fractions import Fraction
 
 from erp_resources.answers.languages import in_english
 from erp_resources.answers.text import ends, folded, marked, own_words, spoken, turns
@@ -16,6 +17,7 @@ from erp_resources.answers.values import NotANumberError, Value, read
 _UNIT = "°"
 """Stands for \text{...}: what is no part of the value."""
 _WRITTEN = re.compile(r"\\(?:text\w{0,6}|math\w{1,6}|mbox|operatorname|underline|bm)\s?\{([^{}]{0,200})\}")
+_KEPT = {"or", "and", "to", "thousand", "million", "billion", "trillion", "percent"}
 _SPACING = re.compile(r"\\[ ;:]|~|\\q?quad\b|(?<=\d)\\,(?=\d{3})|\\,")
 _NOTHING = re.compile(r"\\!|\\(?:left|right|displaystyle|big|Big|limits)(?![A-Za-z])")
 _COMMA = re.compile(r"(?<=\d)(?:\{,\}|\\,)(?=\d{3}(?!\d))|(?<=\d)(\{,\})(?=\d)")
@@ -41,11 +43,7 @@ def _mathematics(text: str) -> str:
 
 def _written(text: re.Match[str]) -> str:
     inside = text[1].strip()
-    if (
-        any(character.isdigit() for character in inside)
-        or inside in ("or", "and", "to")
-        or (len(inside) <= 4 and "(" in inside)
-    ):
+    if any(character.isdigit() for character in inside) or inside in _KEPT or (len(inside) <= 4 and "(" in inside):
         return f" {inside} " if not inside[:1].isdigit() else inside
     return f" {_UNIT}" if inside else ""
 
@@ -80,6 +78,11 @@ _BOUND = re.compile(
     r"|[<>≤≥±]|\\(?:le|ge|lt|gt|pm|leq|geq)\b|[\w]{1,3}\s?(?:[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq)\b)",
     re.IGNORECASE,
 )
+_NONE = re.compile(
+    r"(?:it\s|this\s)?(?:cannot|can't|can\s+not|could\s+not|not\s+enough|no\s+(?:real\s+)?solutions?|undefined|unknown|"
+    r"undetermined|none\b|does\s+not|doesn't|impossible|DNE)",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"[.!?](?=[\s*\"')\]]|\Z)|\n")
 _DIGIT = re.compile(r"\d|\\[dtc]?frac|\\sqrt|√|π|\\pi")
 
@@ -95,9 +98,10 @@ _OPERATOR = re.compile(
     r"\s?(?:[+*×·÷^/](?!\*)|\\(?:times|cdot|div|pm)(?![A-Za-z])|-(?=\d)|-\s\\?[A-Za-z]\b)(?=\s?[\w({\\$-])"
 )
 _ANOTHER = re.compile(
-    r"(?:\s?(?:°\S{0,5}|[A-Za-z]{1,12}))?(?:\s?[,/&;]\s?|\s+(?:or|and|to|through)\s+|,\s(?:or|and)\s+|\s?[–]\s?)(?=[-+$€£*{(\\]{0,3}\d|\\frac)"
+    r"(?:\s?(?:°\S{0,5}|[A-Za-z]{1,12}))?(?:\s?[,/&;]\s?|\s+(?:or|and|to|through)\s+|,\s(?:or|and)\s+|\s?[–]\s?)(?=[-+$€£*{(\\]{0,3}(?:[A-Za-z]\s?=\s?-?)?\d|\\frac)"
 )
 _FORMULA = re.compile(r"(?<![A-Za-z\\])[a-zA-Z]\s?(?:[*+^]|\s-\s?\d)|[*+/^]\s?\d{0,9}[a-z](?![a-z])")
+_RATIO = re.compile(r" (?:(?:in|out of) (?:every )?)?\d")
 _COMPOUND = re.compile(
     r"\s(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|days|weeks|years|dollars|degrees)\s(?:and\s)?\d",
     re.IGNORECASE,
@@ -131,7 +135,7 @@ def _box_value(content: str, comma: bool) -> Value:
 
 def _side(text: str, comma: bool) -> Value | None:
     """The value that a side of an equation in a box is; None for anything more or less."""
-    text = text.strip(f" *'\"`.{_UNIT}")
+    text = text.strip(f" *'\"`{_UNIT}")
     try:
         value, end = read(text, strict=True, comma=comma)
     except NotANumberError:
@@ -183,7 +187,9 @@ def _value_at(text: str, place: int, comma: bool) -> tuple[Value, int]:
     rest = text[end : end + 120]
     rest = re.sub(r"\A(?:[*_`\"')}\]]|\\[)\]]|\$(?!\d))+", "", rest)
     equals = re.match(r"[^=.\n;?!]{0,60}?[=≈]\s?(?!=)", rest)
-    if equals is not None and not re.match(r"\s?[,(]|\s(?:which|because|since|as|for)\b", rest):
+    if equals is not None and not re.match(
+        r"\s?[,(]|\s(?:which|because|since|as|for|and|or|so|but|then|where|when|if)\b", rest
+    ):
         lead = _LEAD.match(text, end + text[end : end + 200].index(equals[0][-1 if equals[0][-1] in "=≈" else -2]) + 1)
         if lead is not None and "≈" not in equals[0]:
             return _value_at(text, lead.end(), comma)
@@ -192,7 +198,7 @@ def _value_at(text: str, place: int, comma: bool) -> tuple[Value, int]:
     if several is not None:
         return _same(value, end, text, rest[several.end() :], comma)
     if (attached and _GLUED.match(rest)) or any(
-        expression.match(rest) for expression in (_ALONE, _COMPARED, _OPERATOR, _COMPOUND)
+        expression.match(rest) for expression in (_ALONE, _COMPARED, _OPERATOR, _COMPOUND, _RATIO)
     ):
         raise _NoOneNumberError
     return value, end
@@ -201,7 +207,7 @@ def _value_at(text: str, place: int, comma: bool) -> tuple[Value, int]:
 def _same(value: Value, end: int, text: str, rest: str, comma: bool) -> tuple[Value, int]:
     """3/4 or 0.75 are one number; 3 or 4 are none."""
     try:
-        other, _ = read(rest.lstrip("*"), comma=comma)
+        other, _ = read(re.sub(r"\A\**(?:[A-Za-z]\s?=\s?)?", "", rest), comma=comma)
     except NotANumberError:
         return value, end
     if not other.agrees(value):
@@ -215,7 +221,7 @@ def _statement(text: str, place: int, colon: bool, comma: bool, direct: bool) ->
     begin = lead.end() if lead is not None else place
     negated = re.compile(r"not\s[^.\n,;]{1,20}?,?\s(?:but|rather)\s(?:rather\s|is\s)?").match(text, begin)
     begin = negated.end() if negated is not None else begin
-    if _BOUND.match(text, begin):
+    if _BOUND.match(text, begin) or _NONE.match(text, begin):
         raise _NoOneNumberError
     if re.compile(
         r"[-+–]?\s?\(?[-+–]?\s?(?:minus\s|negative\s)?\(?\\?[$€£¥₹]?(?:US\$|[A-Z]{2,3}\$?\s?)?\s?[-–]?\s?(?:\.?\d|\\[dtc]?frac|\\sqrt|√|\\pi|π)"
@@ -304,7 +310,7 @@ def _hashed(text: str, place: int, comma: bool) -> Value | None:
 
 
 _META = re.compile(
-    r"\b(?:confidence|certainty|confident|let\s+me\s+know|feel\s+free|hope|please|if\s+you\s+(?:need|have|want|would)|sources?|"
+    r"\b(?:confidence|certainty|confident|sure|let\s+me\s+know|feel\s+free|hope|please|if\s+you\s+(?:need|have|want|would)|sources?|"
     r"references?|see\s+(?:step|page|section|table|figure|eq)|note\b|this\s+took|tokens|rating|page\s+\d|time\s+taken)\b|\[\^?\d+\]:",
     re.IGNORECASE,
 )
@@ -314,12 +320,18 @@ _BESIDES = re.compile(
     r"|(?<!\w)(?:step|figure|table|section|equation|eq\.)\s\(?\d{1,3}\)?",
     re.IGNORECASE | re.MULTILINE,
 )
+_FIRST = re.compile(r"\s{0,9}(\d{1,9})\.\s+[A-Z]")
+_FIRST_OF_SEVERAL = re.compile(r"^[ \t]{0,9}\d{1,3}[.)]\s", re.MULTILINE)
+"""A sentence that is a number, "18. She has 20", is an answer; a line of a numbered list is not."""
 _BOLD_VALUE = re.compile(r"\*\*([^*\n]{1,60})\*\*")
 _BULLET = re.compile(r"^[ \t]{0,9}[-*•][ \t]+(?=[^\n]*[A-Za-z])", re.MULTILINE)
 
 
 def _weak(text: str, comma: bool) -> Value | None:
     """By a bold number, a line that is a number, or the last number."""
+    first = _FIRST.match(text)
+    if first is not None and _FIRST_OF_SEVERAL.search(text, first.end()) is None and first[1] != "1":
+        return Value(Fraction(first[1]))
     text = _BULLET.sub("", _BESIDES.sub(" ", text))
     lines = [line for line in text.split("\n") if line.strip()]
     for line in dict.fromkeys([*lines[-1:], *lines[:1]]):

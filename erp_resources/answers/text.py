@@ -189,6 +189,8 @@ _ASIDE = re.compile(
     rf"\b(?:{_OTHERS}\b"
     r"|(?:common|typical|frequent|classic|easy|usual)\s+(?:\w+\s+){0,2}?(?:mistake|error|misconception|trap|pitfall|distractor|slip)"
     r"|(?:a|the)\s+(?:mistake|trap|distractor|pitfall|misconception)\b|mistakenly|wrongly|erroneously|incorrectly|tempt(?:ing|ed)"
+    r"|(?:confusing|forgetting|ignoring|neglecting|overlooking|misreading|failing\s+to)\b[^.;\n]{0,100}?"
+    r"\b(?:leads?|gives?|yields?|results?|gets?|would|makes?)\b"
     r"|misle(?:d|ading)|(?:wrong|incorrect|false)\s+(?:answers?|options?|choices?|results?)\s*(?:is|are|was|would|:)"
     r"|I\s+(?:first|initially|originally|almost|nearly)\s+\w+|at\s+first(?:\s+glance|,?\s+I|,?\s+it)"
     r"|(?<!would have )been\s+\w+\s+if|would\s+have\s+been"

@@ -51,7 +51,7 @@ _GROUPED = (
 )
 _DECIMAL = r"\d+\.\d+|\d+,(?:\d{1,2}|\d{4,})(?!\d|[,.]\d)|\d+|\.\d+"
 _TEN = re.compile(rf"(?P<grouped>{_GROUPED})|(?P<digits>{_DECIMAL})")
-_EXPONENT = re.compile(r"[eE]([-+]?\d{1,6})(?![\w.])")
+_EXPONENT = re.compile(r"[eE]([-+]?\d{1,6})(?!\w|\.\d)")
 _AMBIGUOUS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _SPACE = re.compile(r"\s{0,20}")
 
@@ -287,7 +287,7 @@ def _root(base: Fraction, exponent: Fraction) -> Fraction:
 
 _MARKUP = re.compile(r"(?:[\s*`$\"'}\]]|\\[)\]]|\\;){0,10}")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "lakh": 10**5, "crore": 10**7}
-_SCALE = re.compile(r"\s?\b(thousand|million|billion|trillion|lakh|crore)s?\b", re.IGNORECASE)
+_SCALE = re.compile(r"\s{0,3}\b(thousand|million|billion|trillion|lakh|crore)s?\b", re.IGNORECASE)
 _MYRIAD = {"百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8}
 _MYRIADS = re.compile(r"\s?([百千万萬億亿]+)")
 
@@ -309,7 +309,7 @@ def read(text: str, place: int = 0, *, strict: bool = False, comma: bool = False
     myriads = _MYRIADS.match(text, reader.place)
     if myriads is not None:
         return Value(_bounded(number * math.prod(_MYRIAD[sign] for sign in myriads[1][:4]))), myriads.end()
-    percent = re.compile(r"\s?\\?%|\s?\b(?:percent|per\s+cent)\b").match(text, reader.place)
+    percent = re.compile(r"\s?\\?%|\s{0,3}\b(?:percent|per\s+cent)\b").match(text, reader.place)
     if percent is not None:
         return Value(number, percent=True), percent.end()
     return Value(number), reader.place
