@@ -1,4 +1,4 @@
-"""A warehouse of an older commit is used as it is: nothing is sampled, embedded or scored again."""
+"""A warehouse of an older commit, or from a backup, is used as it is: nothing is sampled, embedded or scored again."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from conftest import ROOT, environment
 from erp_assets.runs import run_pool
 from erp_assets.states import pool_states
 from erp_resources.lineage import partitions_of
-from erp_resources.pool import load_pool
+from erp_resources.pool import Pool, load_pool
 from erp_resources.warehouse import Warehouse
 
 OLDER = "d043342057fc50e4eec625f1c937132e0421d4a7"
@@ -60,3 +60,27 @@ def test_what_an_older_commit_sampled_embedded_and_scored_is_up_to_date(older: P
     assert [outcome.error for outcome in outcomes if outcome.error] == []
     assert all(outcome.run.checks_only for outcome in outcomes)
     assert {partition: warehouse.stamp(partition) for partition in paid} == stamps
+
+
+def test_the_recipe_of_the_guide_restores_a_project_with_its_models_and_functions(
+    made_pool: Pool, tmp_path: Path
+) -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    recipe = [line for line in guide.splitlines() if line.startswith("tar ")]
+    assert len(recipe) == 2
+    for name in ("backup", "elsewhere"):
+        (tmp_path / name).mkdir()
+        recipe = [line.replace(f"/{name}", str(tmp_path / name)) for line in recipe]
+    (made_pool.root / ".venv").mkdir()
+    (made_pool.root / ".venv" / "large").write_text("not wanted")
+    for line in recipe:
+        done = subprocess.run(
+            ["bash", "-ec", line], cwd=made_pool.root, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "makes what is not done" not in done.stdout
+    assert not (tmp_path / "elsewhere" / ".venv").exists()
+    restored = load_pool("demo", tmp_path / "elsewhere")
+    assert {*pool_states(restored).values()} == {"materialized"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run_pool(restored, instance) == []
