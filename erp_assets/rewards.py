@@ -243,11 +243,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         table = every.to_pandas().set_index("prompt_id")
         left = []
         for key in step.keys:
+            fingerprint = step.fingerprint(key)  # of the data as they are before they are read
             recorded = recorded_rewards(step.pool, step.names(key), every["prompt_id"])
             if recorded is None:
                 left.append(key)
                 continue
-            Warehouse(step.pool).put(step.partition(key), recorded, step.fingerprint(key))
+            Warehouse(step.pool).put(step.partition(key), recorded, fingerprint)
             step.report(
                 key,
                 **{"dagster/partition_row_count": recorded.num_rows},
