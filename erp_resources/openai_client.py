@@ -16,12 +16,12 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 
 if TYPE_CHECKING:
     import openai
@@ -55,12 +55,12 @@ class OpenAIServer(Settings):
     `timeout` is in seconds for each request, which is repeated up to `max_retries` times.
     """
 
-    model: str
+    model: Text
     base_url: str = "https://api.openai.com/v1"
     api_key_env: str | None = None
-    max_concurrency: PositiveInt = 16
-    timeout: PositiveFloat = 120
-    max_retries: NonNegativeInt = 6
+    max_concurrency: Annotated[int, Field(gt=0, le=10_000)] = 16
+    timeout: Annotated[float, Field(gt=0, le=86_400)] = 120
+    max_retries: Annotated[int, Field(ge=0, le=1_000)] = 6
 
     @field_validator("base_url")
     @classmethod

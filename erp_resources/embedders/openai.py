@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 
 from erp_resources.embedders.interface import Embedded, Embedder
 from erp_resources.openai_client import OpenAIServer, RefusedError, gather
+from erp_resources.settings import Count
 
 if TYPE_CHECKING:
     import openai
@@ -25,9 +25,9 @@ class OpenAIEmbedder(OpenAIServer):
     """
 
     backend: Literal["openai"]
-    batch_size: PositiveInt = 128
-    dimensions: PositiveInt | None = None
-    max_characters: PositiveInt | None = None
+    batch_size: Count = 128
+    dimensions: Count | None = None
+    max_characters: Count | None = None
 
     def load(self, root: Path) -> Embedder:
         """Connect to nothing yet. Raises `UserError` when the openai package or the key is missing."""

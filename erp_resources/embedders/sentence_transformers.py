@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 
 from erp_resources.embedders.interface import Embedded, Embedder
 from erp_resources.hugging_face import load_config_file, load_sentence_transformer, load_tokenizer
 from erp_resources.model_files import model_fingerprint
-from erp_resources.settings import Settings
+from erp_resources.settings import Count, Device, Settings, Text
 
 
 class SentenceTransformersEmbedder(Settings):
@@ -22,10 +21,10 @@ class SentenceTransformersEmbedder(Settings):
     """
 
     backend: Literal["sentence_transformers"]
-    model: str
+    model: Text
     trust_remote_code: bool = False
-    device: str = "cpu"
-    batch_size: PositiveInt = 64
+    device: Device = "cpu"
+    batch_size: Count = 64
     truncation_side: Literal["left", "right"] = "right"
     """Which side of a text that is longer than the model's window is not read: left keeps the end."""
 

@@ -9,7 +9,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from erp_resources.language_models.interface import RESPONSES, LanguageModel, RecordedCost, Sampling, TokenPrice
+from erp_resources.language_models.interface import (
+    MOST_SAMPLES,
+    RESPONSES,
+    LanguageModel,
+    RecordedCost,
+    Sampling,
+    TokenPrice,
+)
 from erp_resources.language_models.openai import OpenAILLM
 from erp_resources.language_models.recorded import RecordedLLM
 from erp_resources.language_models.transformers import TransformersLLM
@@ -20,6 +27,7 @@ LLM = Annotated[TransformersLLM | VLLMLLM | OpenAILLM | RecordedLLM, Field(discr
 
 __all__ = [
     "LLM",
+    "MOST_SAMPLES",
     "RESPONSES",
     "VLLMLLM",
     "LanguageModel",

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import pyarrow as pa
-from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag
+from pydantic import Discriminator, Field, Tag
 
-from erp_resources.settings import Settings
+from erp_resources.settings import Amount, Seed, Settings, Text
 
 RESPONSES = pa.schema(
     [
@@ -44,14 +44,18 @@ def failed(errors: Mapping[int, str]) -> pa.Table:
     )
 
 
+MOST_SAMPLES = 100_000
+"""To one prompt: more was mistyped."""
+
+
 class Sampling(Settings):
     """How responses are drawn: the empirical expected reward is a mean over `n` samples (section 3.1)."""
 
-    n: PositiveInt = 32
-    temperature: PositiveFloat = 1.0
-    max_tokens: PositiveInt = 1024
-    seed: int = Field(default=0, ge=0)
-    chunk_size: PositiveInt = 128
+    n: Annotated[int, Field(gt=0, le=MOST_SAMPLES)] = 32
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    max_tokens: Annotated[int, Field(gt=0, le=10_000_000)] = 1024
+    seed: Seed = 0
+    chunk_size: Annotated[int, Field(gt=0, le=1_000_000)] = 128
     """Prompts that are sampled (or scored) between two writes to disk: what a crash can cost."""
     max_failed: float = Field(default=0.05, ge=0, le=1)
     """The share of prompts that may fail for good before an LLM's generations count as failed."""
@@ -64,25 +68,34 @@ class Sampling(Settings):
 class TokenPrice(Settings):
     """What a provider charges per million tokens of the prompt and of the response."""
 
-    input: NonNegativeFloat
-    output: NonNegativeFloat
+    input: Amount
+    output: Amount
 
 
 class RecordedCost(Settings):
     """What every outcome cost stands in this column of the recorded data; "cost" is the one that is called so."""
 
-    column: str
+    column: Text
 
 
 def _kind_of_cost(value: Any) -> str:
+    if isinstance(value, RecordedCost) or (isinstance(value, dict) and "column" in value):
+        return "recorded"
     return "price" if isinstance(value, dict | TokenPrice) else "number"
 
 
 # Told apart before they are validated, so that a mistake is explained once and not for both kinds.
 Cost = Annotated[
-    Annotated[NonNegativeFloat, Tag("number")] | Annotated[TokenPrice, Tag("price")], Discriminator(_kind_of_cost)
+    Annotated[Amount, Tag("number")] | Annotated[TokenPrice, Tag("price")],
+    Discriminator(lambda cost: "price" if isinstance(cost, dict | TokenPrice) else "number"),
 ]
 """What an LLM costs: a number per response (section 4), or a price of tokens."""
+
+CostOrRecorded = Annotated[
+    Annotated[Amount, Tag("number")] | Annotated[TokenPrice, Tag("price")] | Annotated[RecordedCost, Tag("recorded")],
+    Discriminator(_kind_of_cost),
+]
+"""The same, or what was recorded of every outcome."""
 
 
 class Inspected(NamedTuple):

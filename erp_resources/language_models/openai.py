@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pyarrow as pa
-from pydantic import Field, JsonValue, PositiveInt, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling
 from erp_resources.openai_client import OpenAIServer, RefusedError, gather
+from erp_resources.settings import Count
 
 if TYPE_CHECKING:
     import openai
@@ -42,7 +43,7 @@ class OpenAILLM(OpenAIServer):
 
     backend: Literal["openai"]
     cost: Cost
-    samples_per_request: PositiveInt | Literal["all"] = "all"
+    samples_per_request: Count | Literal["all"] = "all"
     options: dict[str, JsonValue] = Field(default_factory=dict)
 
     @field_validator("options")

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from erp_resources.identity import prompt_ids
-from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, RecordedCost, Sampling
+from erp_resources.language_models.interface import RESPONSES, CostOrRecorded, Inspected, LanguageModel, Sampling
 from erp_resources.recorded import NOT_RECORDED, Columns, content_hash, load_outcomes
-from erp_resources.settings import Settings
+from erp_resources.settings import Settings, Text
 
 
 class RecordedLLM(Settings):
@@ -22,9 +22,9 @@ class RecordedLLM(Settings):
     """
 
     backend: Literal["recorded"]
-    path: str
-    llm: str
-    cost: Cost | RecordedCost
+    path: Text
+    llm: Text
+    cost: CostOrRecorded
     columns: Columns = Columns()
 
     def load(self, root: Path) -> LanguageModel:

@@ -26,7 +26,7 @@ from erp_resources.hugging_face import (
 )
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.model_files import model_fingerprint
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Device, Settings, Text, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -44,10 +44,10 @@ class TransformersLLM(Settings):
     """An LLM in transformers' format with a chat template; `cost` is its cost per response (section 4)."""
 
     backend: Literal["transformers"]
-    model: str
+    model: Text
     cost: Cost
     trust_remote_code: bool = False
-    device: str = "cpu"
+    device: Device = "cpu"
 
     def load(self, root: Path) -> LanguageModel:
         """Load the weights. Raises `UserError` when they cannot be loaded or cannot be sampled from."""

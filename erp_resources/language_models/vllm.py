@@ -19,7 +19,7 @@ from pydantic import Field, JsonValue
 from erp_resources.hugging_face import context_of, encode_chats, load_chat_tokenizer, load_config
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.model_files import model_fingerprint
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 from erp_resources.vllm_engine import VLLMEngine, check_installed
 
 _HEAD_START = 2
@@ -35,7 +35,7 @@ class VLLMLLM(Settings):
     """
 
     backend: Literal["vllm"]
-    model: str
+    model: Text
     cost: Cost
     trust_remote_code: bool = False
     options: dict[str, JsonValue] = Field(default_factory=dict)

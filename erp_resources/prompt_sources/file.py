@@ -8,12 +8,12 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import NonNegativeInt, PositiveInt, field_validator
+from pydantic import field_validator
 
 from erp_resources.model_files import file_digest
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import agreed, draw, prompt_keys
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Count, Seed, Settings, Text, UserError
 from erp_resources.tables import Rows, check_column, check_file, find_column, flatten, form_of, read_rows, told
 
 
@@ -24,11 +24,11 @@ class Columns(Settings):
     around a name count; `prompt: input.question` is the key question of objects in a column input.
     """
 
-    prompt: str | None = None
-    embed_text: str | None = None
-    category: str | None = None
-    answer: str | None = None
-    source: str | None = None
+    prompt: Text | None = None
+    embed_text: Text | None = None
+    category: Text | None = None
+    answer: Text | None = None
+    source: Text | None = None
 
     def found_in(self, present: Sequence[str], place: str) -> dict[str, str]:
         """The file's name of every column that is to be read.
@@ -55,10 +55,10 @@ class FilePrompts(Settings):
     """
 
     source: Literal["file"]
-    path: str
+    path: Text
     columns: Columns = Columns()
-    per_category: PositiveInt | None = None
-    seed: NonNegativeInt = 0
+    per_category: Count | None = None
+    seed: Seed = 0
 
     @field_validator("path")
     @classmethod

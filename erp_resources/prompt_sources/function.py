@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import PositiveInt
 
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import agreed, prompt_keys
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Count, Seed, Settings, Text, UserError
 from erp_resources.tables import rows_of
 from erp_resources.user_code import function_fingerprint, load_function
 
@@ -25,9 +24,9 @@ class FunctionPrompts(Settings):
     """
 
     source: Literal["function"]
-    function: str
-    per_category: PositiveInt
-    seed: int
+    function: Text
+    per_category: Count
+    seed: Seed
 
     def load(self, root: Path) -> PromptSource:
         """Import the function. Raises `UserError` when there is none of this name."""

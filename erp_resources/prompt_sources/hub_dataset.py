@@ -14,7 +14,7 @@ from pydantic import ValidationInfo, field_validator
 
 from erp_resources.hugging_face import hub_answers
 from erp_resources.model_files import file_digest, folder_fingerprint
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 from erp_resources.tables import check_file, told
 
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json"}
@@ -28,12 +28,12 @@ class HubDataset(Settings):
     into the cache of `datasets` (`HF_HOME`).
     """
 
-    path: str | None = None
-    revision: str | None = None
+    path: Text | None = None
+    revision: Text | None = None
 
     @field_validator("revision")
     @classmethod
-    def _no_revision_of_a_copy(cls, revision: str | None, info: ValidationInfo) -> str | None:
+    def _no_revision_of_a_copy(cls, revision: Text | None, info: ValidationInfo) -> str | None:
         if revision is not None and info.data.get("path") is not None:
             raise ValueError("only the hub has revisions, and path names a local copy; remove one of the two")
         return revision

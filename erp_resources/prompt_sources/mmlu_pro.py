@@ -5,12 +5,11 @@ from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-from pydantic import NonNegativeInt, PositiveInt
 
 from erp_resources.prompt_sources.hub_dataset import HubDataset
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import draw, prompt_keys
-from erp_resources.settings import UserError
+from erp_resources.settings import Count, Seed, UserError
 from erp_resources.tables import check_column, text_column
 
 NAME = "TIGER-Lab/MMLU-Pro"
@@ -32,8 +31,8 @@ class MMLUProPrompts(HubDataset):
 
     source: Literal["mmlu_pro"]
     subset: Literal["test", "validation"] = "test"
-    per_category: PositiveInt | None = None
-    seed: NonNegativeInt = 0
+    per_category: Count | None = None
+    seed: Seed = 0
 
     def load(self, root: Path) -> PromptSource:
         """Open the dataset. Raises `UserError` when it is not there or the package `datasets` is missing."""

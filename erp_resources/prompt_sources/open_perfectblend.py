@@ -8,12 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import NonNegativeInt, PositiveInt
 
 from erp_resources.prompt_sources.hub_dataset import HubDataset
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.prompt_sources.sampling import draw, prompt_keys
-from erp_resources.settings import UserError
+from erp_resources.settings import Count, Seed, UserError
 from erp_resources.tables import check_column, text_column
 
 NAME = "mlabonne/open-perfectblend"
@@ -49,8 +48,8 @@ class OpenPerfectBlendPrompts(HubDataset):
     """
 
     source: Literal["open_perfectblend"]
-    per_category: PositiveInt = 1000
-    seed: NonNegativeInt = 0
+    per_category: Count = 1000
+    seed: Seed = 0
 
     def load(self, root: Path) -> PromptSource:
         """Open the dataset. Raises `UserError` when it is not there or the package `datasets` is missing."""

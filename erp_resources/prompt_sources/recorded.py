@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from erp_resources.prompt_sources.interface import PROMPTS, PromptSource
 from erp_resources.recorded import Columns, content_hash, load_outcomes
-from erp_resources.settings import Settings
+from erp_resources.settings import Settings, Text
 from erp_resources.tables import last_user_turn
 
 _TURNS = re.compile(r"(?im)^\s*(user|human|assistant|ai|system)\s*:")
@@ -27,7 +27,7 @@ class RecordedPrompts(Settings):
     """
 
     source: Literal["recorded"]
-    path: str
+    path: Text
     embed: Literal["all", "last_user_turn"] | dict[Literal["after"], str] = "all"
     columns: Columns = Columns()
 

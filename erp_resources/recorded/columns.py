@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 from erp_resources.tables import Rows, check_column, find_column, listed
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -63,10 +63,10 @@ _NESTED = ("prompt", "category", "answer", "reward", "cost", "response", "prompt
 class Columns(Settings):
     """The columns of data whose names do not say what they hold; those inside of objects with dots."""
 
-    prompt: str | None = None
-    llm: str | None = None
-    category: str | None = None
-    id: str | None = None
+    prompt: Text | None = None
+    llm: Text | None = None
+    category: Text | None = None
+    id: Text | None = None
 
     def chosen(self) -> dict[str, dict[str, str]]:
         """The columns that are named, for a pool file and a fingerprint; nothing where none is."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from erp_resources.identity import prompt_ids
+from erp_resources.model_files import file_digest
 from erp_resources.recorded import wide
 from erp_resources.recorded.columns import NAMES, Columns, at_least, roles_in
 from erp_resources.recorded.copies import without_copies
@@ -110,7 +111,7 @@ def load_outcomes(
 
 def content_hash(path: str, root: Path, columns: Columns = Columns()) -> str:  # noqa: B008
     """A hash of the data's files."""
-    parts = [_file_hash(file, *_mtime(file)) for file in files_of(path, root, columns)]
+    parts = [file_digest(file, root) for file in files_of(path, root, columns)]
     return hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -125,19 +126,13 @@ def files_of(path: str, root: Path, columns: Columns = Columns()) -> list[Path]:
 def _state(source: Path) -> tuple[tuple[str, int, int], ...]:
     """What tells whether files have changed."""
     if not source.is_dir():
-        return ((source.name, *_mtime(source)),) if source.exists() else ()
-    return tuple((str(file), *_mtime(file)) for file in sorted(source.rglob("*")) if file.is_file())
+        return ((source.name, *_changed(source)),) if source.exists() else ()
+    return tuple((str(file), *_changed(file)) for file in sorted(source.rglob("*")) if file.is_file())
 
 
-def _mtime(file: Path) -> tuple[int, int]:
+def _changed(file: Path) -> tuple[int, int]:
     state = file.stat()
-    return state.st_mtime_ns, state.st_size
-
-
-@functools.lru_cache(maxsize=64)
-def _file_hash(file: Path, changed: int, size: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "blake2b").hexdigest()
+    return state.st_ctime_ns, state.st_size  # which no copying sets back, as it does the time of modification
 
 
 @functools.lru_cache(maxsize=4)

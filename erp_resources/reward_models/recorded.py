@@ -12,7 +12,7 @@ from erp_resources.reward_models.interface import RewardModel
 from erp_resources.reward_models.transformers import TransformersRewardModel
 from erp_resources.reward_models.verifiable import VerifiableRewardModel
 from erp_resources.reward_models.vllm import VLLMRewardModel
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 
 Scorer = Annotated[TransformersRewardModel | VLLMRewardModel | VerifiableRewardModel, Field(discriminator="backend")]
 """A reward model that reads responses."""
@@ -26,7 +26,7 @@ class RecordedRewardModel(Settings):
     """
 
     backend: Literal["recorded"]
-    column: str = "reward"
+    column: Text = "reward"
     otherwise: Scorer | None = None
 
     def recorded(self, cells: pa.Table) -> pa.Table | None:

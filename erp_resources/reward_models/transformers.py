@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 
 from erp_resources.hugging_face import few_threads, load_config, load_model, load_tokenizer
 from erp_resources.model_files import model_fingerprint
 from erp_resources.reward_models.interface import RewardModel
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Count, Device, Settings, Text, UserError
 
 
 class TransformersRewardModel(Settings):
@@ -25,11 +24,11 @@ class TransformersRewardModel(Settings):
     """
 
     backend: Literal["transformers"]
-    model: str
+    model: Text
     input: Literal["pair", "chat"]
     trust_remote_code: bool = False
-    device: str = "cpu"
-    batch_tokens: PositiveInt = 8_192
+    device: Device = "cpu"
+    batch_tokens: Count = 8_192
 
     def load(self, root: Path) -> RewardModel:
         """Load the weights. Raises `UserError` when they cannot be loaded or are no reward model's."""

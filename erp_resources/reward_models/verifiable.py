@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from erp_resources.answers import Value, answer_letter, normalised, stated_letter, stated_number
 from erp_resources.reward_models.interface import RewardModel
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 from erp_resources.user_code import function_fingerprint, load_function
 
 _RULES = 2
@@ -40,7 +40,7 @@ class VerifiableRewardModel(Settings):
 
     backend: Literal["verifiable"]
     check: Literal["multiple_choice", "exact", "numeric", "function"]
-    function: str | None = Field(default=None, validate_default=True)
+    function: Text | None = Field(default=None, validate_default=True)
 
     @field_validator("function")
     @classmethod

@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 from erp_resources.model_files import model_fingerprint
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.reward_models.transformers import InputEncoder, inspect_reward_model, load_reward_tokenizer
-from erp_resources.settings import Settings, UserError
+from erp_resources.settings import Settings, Text, UserError
 from erp_resources.vllm_engine import VLLMEngine, check_installed
 
 
@@ -24,7 +24,7 @@ class VLLMRewardModel(Settings):
     """
 
     backend: Literal["vllm"]
-    model: str
+    model: Text
     input: Literal["pair", "chat"]
     trust_remote_code: bool = False
     options: dict[str, JsonValue] = Field(default_factory=dict)
