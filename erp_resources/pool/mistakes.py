@@ -203,7 +203,7 @@ def _members(annotation: Any) -> list[Any]:
 def _fits(shape: Any, data: Any) -> bool:
     """Whether an entry says that it is of this shape, or says nothing about it."""
     fields = getattr(shape, "model_fields", {})
-    tags = [tag for tag in _TAGS if tag in fields]
+    tags = [tag for tag in _TAGS if tag in fields and typing.get_origin(fields[tag].annotation) is typing.Literal]
     return not (isinstance(data, dict) and tags) or any(
         data.get(tag) in typing.get_args(fields[tag].annotation) for tag in tags
     )
