@@ -98,7 +98,7 @@ def read(path: str, root: Path, progress: Progress) -> Data:
 def matrices(outcomes: Outcomes) -> tuple[Floats, Floats, Floats | None]:
     """Mean rewards, sample counts and mean costs (n, M) of the prompts in their order; nan where there is none."""
     cells = outcomes.cells.to_pandas()
-    cells = cells[cells[outcomes.known].notna()]
+    cells = cells[cells[outcomes.known].notna() & cells["llm"].isin(outcomes.llms)]
     cells["total"] = cells[outcomes.known] * cells["n"]
     cells["spent"] = cells["cost"] * cells["n"]
     sums = cells.groupby(["prompt_id", "llm"])[["total", "spent", "n"]].sum(min_count=1).unstack()

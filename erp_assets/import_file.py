@@ -4,6 +4,7 @@ What belongs here: its text, the names of its entries, and the costs that it beg
 understood of the data (`importing`) and said of them (`import_summary`).
 """
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def costs_of(outcomes: Outcomes, llms: Sequence[str], cost: str | None) -> Costs
         written.append(f"{{column: {quoted(column)}}}")
         if lacking:
             findings.append(
-                f"{llm} has no cost in {lacking:,} of {cells[llm].num_rows:,} outcomes, of which it is not known"
+                f"{llm} has no cost in {lacking:,} of its {cells[llm].num_rows:,} outcomes, where it counts as unknown"
             )
     source = "column " + outcomes.roles.get("cost", "NAME|total_cost") if column == "cost" else f"column {column}"
     about = f"recorded for each outcome ({source})"
@@ -79,14 +80,14 @@ def mean(cells: pa.Table, column: str) -> float | None:
 def entry_names(recorded: Sequence[str], otherwise: str) -> dict[str, str]:
     """A name in the pool file for each recorded one: the same where it is legal, else as near to it as can be."""
     names: dict[str, str] = {}
-    for name in recorded:
+    for name in sorted(recorded, key=lambda name: not _fits(name)):  # legal ones first: they stay as they are
         legal = _legal(name) or otherwise
         unique, number = legal, 1
-        while not _is_distinct([*names.values(), unique]):
+        while unique in names.values() or not _is_distinct([*names.values(), unique]):
             number += 1
-            unique = f"{legal}-{number}"
+            unique = f"{legal}-{number}" if _fits(f"{legal}-{number}") else f"{otherwise}-{number}"
         names[name] = unique
-    return names
+    return {name: names[name] for name in recorded}
 
 
 def _legal(name: str) -> str:
@@ -99,6 +100,7 @@ def _legal(name: str) -> str:
     return next((one for one in (legal, f"llm-{legal}", *shorter) if legal and _fits(one)), "")
 
 
+@functools.lru_cache(maxsize=4096)
 def _fits(name: str) -> bool:
     try:
         check_entry_name(name)

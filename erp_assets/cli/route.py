@@ -44,9 +44,11 @@ def route(
         decisions = router.route(prompts, exchange_rate=exchange_rate, budget=budget)
     except ValueError as error:
         raise UserError(str(error)) from error
+    recorded = {entry: llm.llm for entry, llm in chosen.llms.items() if llm.backend == "recorded"}
     answers: list[dict[str, Any]] = [
         {
             "llm": choice,
+            "recorded_as": recorded.get(choice),
             "predicted": dict(zip(router.llms, row, strict=True)),
             "cost": dict(zip(router.llms, costs, strict=True)),
             "exchange_rate": decisions.exchange_rate,
@@ -113,4 +115,6 @@ def _explain(answer: dict[str, Any], margin: float | None) -> None:
             f"Guarded: {ahead} is predicted to earn {net[ahead] - net[chosen]:.3f} more, and the best single LLM is "
             f"left for more than {margin:.3f} only."
         )
-    say("Use ", (chosen, "bold green"), f" (reward '{answer['reward_model']}', exchange rate {rate:.4g}).")
+    own = answer["recorded_as"]
+    name = f", recorded as '{own}'," if own not in (None, chosen) else ""
+    say("Use ", (chosen, "bold green"), f"{name} (reward '{answer['reward_model']}', exchange rate {rate:.4g}).")

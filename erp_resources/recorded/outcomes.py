@@ -6,6 +6,7 @@ and files (`finding`), and public shapes (`shapes`).
 
 import functools
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from erp_resources.identity import prompt_ids
 from erp_resources.model_files import file_digest
 from erp_resources.recorded import wide
-from erp_resources.recorded.columns import NAMES, Columns, at_least, roles_in
+from erp_resources.recorded.columns import NAMES, Columns, at_least, missing, roles_in
 from erp_resources.recorded.copies import without_copies
 from erp_resources.recorded.finding import Plan, find, names_of
 from erp_resources.recorded.sources import Tidy, rows_of
@@ -207,7 +208,12 @@ def _load(source: Path, path: str, columns: Columns, state: tuple[tuple[str, int
 def _read(plan: Plan, columns: Columns) -> _Read:
     if plan.shape is not None:
         found: Tidy = plan.shape.read(plan.outcomes)
-        return _Read(found.rows, found.roles, None, found.reward, list(found.notes))
+        present = found.rows.table.column_names
+        roles = {role: column for role, column in found.roles.items() if column in present}
+        for role in ("prompt", "llm"):
+            if role not in roles:
+                raise missing(role, f"{found.rows.path}: {plan.form}", present)
+        return _Read(found.rows, roles, None, found.reward if found.reward in present else "", list(found.notes))
     rows = rows_of(plan.outcomes)
     roles = roles_in(rows.table.column_names, columns, rows.path)
     if not plan.llm_of_file:
@@ -260,7 +266,9 @@ def _prompts(rows: Rows, roles: Mapping[str, str], has_own_file: bool, notes: li
 
 
 def _categories_of_files(frame: pd.DataFrame, rows: Rows, plan: Plan, notes: list[str]) -> None:
-    """Files that ask prompts of their own are categories."""
+    """Files that ask prompts of their own are categories, unless they are called as the parts of one are."""
+    if len({re.sub(r"\d+", "", name) for name in names_of(plan.outcomes)}) < len(plan.outcomes):
+        return
     files = pd.Series(rows.file_of).groupby(frame["prompt_id"].to_numpy())
     if (files.min() == files.max()).all():
         frame["category"] = np.array(names_of(plan.outcomes), dtype=object)[rows.file_of]
