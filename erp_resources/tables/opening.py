@@ -186,6 +186,8 @@ def as_text(source: Opened, path: str, newline: str | None) -> Iterator[io.TextI
 
     Raises `UserError` with the line of the first byte that is no text.
     """
+    if source.head.startswith(b"PAR1"):
+        raise UserError(f"{path}: is a Parquet file; give it the ending .parquet")
     encoding = next((name for mark, name in _ENCODINGS if source.head.startswith(mark)), "utf-8-sig")
     if encoding == "utf-8-sig" and b"\0" in source.head:
         raise UserError(f"{path}: holds NUL bytes, so it is no text in UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)")

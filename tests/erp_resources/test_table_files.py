@@ -236,6 +236,7 @@ def refused_files(folder: Path) -> dict[str, tuple[str, Any, str]]:
         "git lfs": ("t.jsonl", "version https://git-lfs.github.com/spec/v1\n", "run: git lfs pull"),
         "web page": ("t.csv", "<!DOCTYPE html>\n<html>", "is a web page, not the data; download the raw file"),
         "another's text as Parquet": ("t.parquet", text, "Parquet magic bytes not found"),
+        "Parquet by another name": ("t.csv", {"x": ["a"]}, "is a Parquet file; give it the ending .parquet"),
         "cp1252": ("t.csv", "prompt\na\ncafé\n".encode("cp1252"), "t.csv:3: is not UTF-8: byte 0xe9; save the file as"),
         "cp1252, far": ("t.csv", b"prompt\n" + b"a\n" * 200_000 + b"\xe9\n", "t.csv:200002: is not UTF-8: byte 0xe9"),
         "cp1252, JSON": ("t.jsonl", b'{"a": 1}\n{"a": "\xe9"}\n', "t.jsonl:2: is not UTF-8: byte 0xe9"),
