@@ -7,7 +7,7 @@ What belongs here: where a letter is stated, in English. What to keep out: other
 import re
 
 from erp_resources.answers.languages import in_english
-from erp_resources.answers.text import ends, folded, marked, own_words, spoken, turns
+from erp_resources.answers.text import ends, folded, last_lines_first, marked, own_words, spoken, turns
 
 # A letter counts where it is stated, not where it stands: "A" is also an article, "I" a pronoun, "C" a
 # vitamin, and a response goes through all options before it decides. One pass of one regular expression
@@ -146,26 +146,23 @@ def stated_letter(response: str) -> str | None:
         text = mark if "\n" in mark else f"Answer: {mark}"
     english, _ = in_english(folded(text))
     mentioned: set[str] = set()
-    for piece in turns(own_words(english)):
-        stated = _stated_in(piece.strip(), mentioned)
-        if stated is not None:
-            return stated
+    for piece in turns(english):
+        for part in last_lines_first(piece.strip()):
+            stated = _stated_in(own_words(part).strip(), mentioned)
+            if stated is not None:
+                return stated
     return mentioned.pop() if len(mentioned) == 1 else None
 
 
-def _stated_in(response: str, mentioned: set[str]) -> str | None:
+def _stated_in(text: str, mentioned: set[str]) -> str | None:
     """The last letter that is stated; adds those that are only mentioned."""
-    last_lines = response.rfind("\n", 0, max(len(response) - 400, 0)) + 1  # where most state it: the rest is not read
-    for start in dict.fromkeys([last_lines, 0]):
-        stated = None
-        for match in _CHOICE.finditer(response, start):
-            if match.lastgroup is not None:
-                mentioned.add(match[match.lastgroup].upper())
-            elif match.lastindex is not None:
-                stated = match[match.lastindex].upper()
-        if stated is not None:
-            return stated
-    return None
+    stated = None
+    for match in _CHOICE.finditer(text):
+        if match.lastgroup is not None:
+            mentioned.add(match[match.lastgroup].upper())
+        elif match.lastindex is not None:
+            stated = match[match.lastindex].upper()
+    return stated
 
 
 def answer_letter(answer: str) -> str | None:

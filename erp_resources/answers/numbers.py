@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 
 from erp_resources.answers.languages import in_english
-from erp_resources.answers.text import ends, folded, marked, own_words, spoken, turns
+from erp_resources.answers.text import ends, folded, last_lines_first, marked, own_words, spoken, turns
 from erp_resources.answers.values import NotANumberError, Value, read
 
 # --- LaTeX and Markdown, of which only what makes a value is left ---------------------------------------
@@ -378,15 +378,16 @@ def stated_number(response: str) -> Value | None:
     elif mark is not None:
         text = mark
     english, comma = in_english(folded(text))
-    pieces = turns(own_words(english))
+    pieces = turns(english)
     try:
         for piece in pieces:
-            value = _strong(_tidy(piece), comma)
-            if value is not None:
-                return value
+            for part in last_lines_first(piece):
+                value = _strong(_tidy(own_words(part)), comma)
+                if value is not None:
+                    return value
     except _NoOneNumberError:
         return None
-    return next((value for piece in pieces if (value := _weak(piece, comma)) is not None), None)
+    return next((value for piece in pieces if (value := _weak(own_words(piece), comma)) is not None), None)
 
 
 def _tidy(text: str) -> str:

@@ -176,6 +176,12 @@ def ends(text: str) -> str:
     return text if len(text) <= _BEGINNING + _END else f"{text[:_BEGINNING]}\n\n{text[-_END:]}"
 
 
+def last_lines_first(text: str) -> list[str]:
+    """The last lines of a long text, where most state their answer, and the text: the rest is mostly not read."""
+    last = text.rfind("\n", 0, max(len(text) - 600, 0)) + 1
+    return [text[last:], text] if last else [text]
+
+
 # What is said, but not as the answer.
 
 _OTHERS = (

@@ -6,6 +6,7 @@ response its answer stands (`numbers`). The work on a value is bounded, whatever
 
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ class _Reader:
         self.text, self.place, self.strict, self.comma = text, place, strict, comma
         self.depth = 0
         self.simple = False
-        """Whether the last thing read was a whole number without a sign or a power: what may head a mixed number."""
+        """Whether the last thing read was a whole number without an exponent, which may head a mixed number."""
 
     def take(self, expression: re.Pattern[str]) -> re.Match[str] | None:
         """The expression after blanks, if it is there."""
@@ -89,10 +90,16 @@ class _Reader:
             self.place = found.end()
         return found
 
-    def sum(self) -> Fraction:
+    def nested(self, read: Callable[[], Fraction]) -> Fraction:
+        """What is read within brackets, an argument or an exponent."""
         self.depth += 1
         if self.depth > _DEEPEST:
             raise NotANumberError("it is nested too deeply")
+        value = read()
+        self.depth -= 1
+        return value
+
+    def sum(self) -> Fraction:
         value = self.product()
         while True:
             before = self.place
@@ -100,17 +107,17 @@ class _Reader:
             if sign is None:
                 break
             blank = before < len(self.text) and self.text[before].isspace()
-            if not self.strict and sign[0] in "-–" and not blank and self.depth == 1:
+            if not self.strict and sign[0] in "-–" and not blank and not self.depth:
                 raise NotANumberError("3-4 is a range")
+            depth = self.depth
             try:
                 term = self.product()
             except NotANumberError:
                 if self.strict:
                     raise
-                self.place = before
+                self.place, self.depth = before, depth
                 break
             value = _bounded(value - term if sign[0][0] in "-–mn" else value + term)
-        self.depth -= 1
         return value
 
     def product(self) -> Fraction:
@@ -125,19 +132,20 @@ class _Reader:
                 operation = "times"
             else:
                 return value
+            depth = self.depth
             try:
                 factor = self.signed()
             except NotANumberError:
                 if self.strict:
                     raise
-                self.place = before
+                self.place, self.depth = before, depth
                 return value
             if operation == "over" and not factor:
                 raise NotANumberError("it divides by zero")
             value = _bounded(value * factor if operation == "times" else value / factor)
 
     def _beside(self) -> bool:
-        """Whether a factor follows without a sign between: 2\\sqrt{2}, 2π, 2(3 + 4)."""
+        r"""Whether a factor follows without a sign between: 2\sqrt{2}, 2π, 2(3 + 4)."""
         after = _SPACE.match(self.text, self.place)
         place = after.end() if after else self.place
         if any(expression.match(self.text, place) for expression in (_ROOT, _PI, _FRAC)):
@@ -162,22 +170,16 @@ class _Reader:
         if not self.take(_RAISED_TO):
             return value
         sign = self.take(_SIGN)
-        exponent = self.power() if self._deeper() else Fraction(1)
+        exponent = self.nested(self.power)
         return _power(value, -exponent if sign and sign[0][0] in "-–mn" else exponent)
 
-    def _deeper(self) -> bool:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise NotANumberError("it is nested too deeply")
-        return True
-
     def _mixed(self, whole: Fraction) -> Fraction:
-        """1 1/2, 1\\frac{1}{2}: a whole number with a proper fraction beside it."""
+        r"""1 1/2, 1\frac{1}{2}: a whole number with a proper fraction beside it."""
         before = self.place
         self.simple = False
         part = None
         if self.take(_FRAC):
-            part = self._frac()
+            part = self.nested(self._frac)
         else:
             plain = re.compile(r"\s(?:and\s)?(\d{1,4})\s?/\s?(\d{1,4})(?![\d/])").match(self.text, before)
             if plain is not None and int(plain[2]):
@@ -197,16 +199,16 @@ class _Reader:
     def atom(self) -> Fraction:
         self.simple = False
         if self.take(_FRAC):
-            return self._frac()
+            return self.nested(self._frac)
         if self.take(_ROOT):
             degree = self.take(re.compile(r"\[(\d{1,2})\]"))
-            radicand = self._argument()
+            radicand = self.nested(self._argument)
             return _power(radicand, Fraction(1, int(degree[1]) if degree and int(degree[1]) else 2))
         if self.take(_PI):
             return Fraction(math.pi)
         opening = self.take(re.compile(r"[{(]"))
         if opening is not None:
-            value = self.sum()
+            value = self.nested(self.sum)
             if not self.take(re.compile(re.escape(_CLOSING[opening[0]]))):
                 raise NotANumberError("its bracket is not closed")
             return value
@@ -299,10 +301,7 @@ def read(text: str, place: int = 0, *, strict: bool = False, comma: bool = False
     comma: the text is in a language with a decimal comma. Raises `NotANumberError`.
     """
     reader = _Reader(text, place, strict, comma)
-    try:
-        number = _bounded(reader.sum())
-    except RecursionError:  # pragma: no cover  (the depth is bounded)
-        raise NotANumberError("it is nested too deeply") from None
+    number = _bounded(reader.sum())
     scale = _SCALE.match(text, reader.place)
     if scale is not None:
         return Value(number * _SCALES[scale[1].lower()]), scale.end()
