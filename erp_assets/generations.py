@@ -6,7 +6,7 @@ run (`erp_resources.language_models`).
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -105,11 +105,17 @@ class Work(NamedTuple):
 
 
 def sample_into(
-    staging: Staging, prompts: pa.Table, name: str, pool: Pool, advance: Advance, kept: Iterable[pa.Table] = ()
+    staging: Staging,
+    prompts: pa.Table,
+    name: str,
+    pool: Pool,
+    advance: Advance,
+    kept: Iterable[pa.Table] = (),
+    on_load: Callable[[], None] = lambda: None,
 ) -> Work:
     """Keep what is there, sample every chunk of what is lacking and not staged yet, and commit the partition.
 
-    The LLM is loaded only when there is something left to sample.
+    The LLM is loaded only when there is something left to sample, and `on_load` called when it is.
     """
     chunk_count = tokens = 0
     seconds = 0.0
@@ -125,7 +131,9 @@ def sample_into(
         model: LanguageModel | None = None
         for start, chunk in chunks_to_sample(prompts, there, pool.sampling):
             if not staging.has(chunk_count):
-                model = model or loaded.enter_context(released(pool.llms[name].load(pool.root)))
+                if model is None:
+                    model = loaded.enter_context(released(pool.llms[name].load(pool.root)))
+                    on_load()
                 seed = chunk_seed(pool.sampling, name, chunk, start)
                 sampling = pool.sampling.model_copy(update={"n": pool.sampling.n - start})
                 began = time.monotonic()
@@ -322,7 +330,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             warehouse = Warehouse(step.pool)
             with step.staging(key) as staging:
                 kept = kept_responses(warehouse, step.partition(key), every)
-                work = sample_into(staging, every, key, step.pool, advance, kept)
+                work = sample_into(staging, every, key, step.pool, advance, kept, step.see_unchanged)
             step.report(
                 key,
                 **_summary(warehouse, step.partition(key)),

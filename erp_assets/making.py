@@ -124,8 +124,7 @@ def _note_end(step: Step, key: str, error: Exception | None) -> None:
 
 def _make_now(step: Step, function: Callable[..., Any], inputs: Mapping[str, Partitions]) -> None:
     """Call a stage's function for the keys of the step, and store what it returns."""
-    # By what it is made from now: what changes meanwhile, such as a file of prompts, leaves it stale.
-    fingerprints = {key: step.fingerprint(key) for key in step.keys}
+    step.begin()
     made = function(step, **inputs)
     if made is None:
         return  # it committed its partitions from staging
@@ -136,7 +135,7 @@ def _make_now(step: Step, function: Callable[..., Any], inputs: Mapping[str, Par
         if isinstance(value, pa.Table):
             rows = "dagster/partition_row_count" if key else "dagster/row_count"
             step.report(key, **{rows: value.num_rows})
-        Warehouse(step.pool).put(step.partition(key), value, fingerprints[key])
+        Warehouse(step.pool).put(step.partition(key), value, step.fingerprint(key))
 
 
 def _is_made(step: Step, key: str) -> bool:

@@ -278,6 +278,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         """The prompts of the pool: one row each, split into train and test by category (section 3.1)."""
         source = step.pool.prompts.load(step.pool.root)
         loaded = source.load()
+        step.see_unchanged()
         table = identified(loaded)
         refuse_names_of_ours(table["category"], step.pool.name)
         splits = split_of(table["category"].to_pandas(), step.pool.split)
@@ -313,6 +314,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             lambda: embedder.load(root),
             advance,
         )
+        step.see_unchanged()
         n, dimension = embedded.embeddings.shape
         step.report("", dimension=dimension, truncated=int(embedded.truncated.sum()))
         flat = pa.array(embedded.embeddings.ravel(), type=pa.float32())

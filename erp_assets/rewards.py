@@ -243,12 +243,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         table = every.to_pandas().set_index("prompt_id")
         left = []
         for key in step.keys:
-            fingerprint = step.fingerprint(key)  # of the data as they are before they are read
             recorded = recorded_rewards(step.pool, step.names(key), every["prompt_id"])
             if recorded is None:
                 left.append(key)
                 continue
-            Warehouse(step.pool).put(step.partition(key), recorded, fingerprint)
+            step.see_unchanged()
+            Warehouse(step.pool).put(step.partition(key), recorded, step.fingerprint(key))
             step.report(
                 key,
                 **{"dagster/partition_row_count": recorded.num_rows},
@@ -258,6 +258,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             keys = [key for key in left if step.names(key)[REWARD_MODEL] == reward_model]
             advance = step.progress(f"rewards {reward_model}", len(table) * len(keys))
             with released(step.pool.reward_models[reward_model].load(step.pool.root)) as model:
+                step.see_unchanged()
                 for key in keys:
                     before = getattr(model, "truncated", 0)
                     with step.staging(key) as staging:

@@ -69,6 +69,7 @@ class Step:
         self._context = context
         self._reported: dict[str, dict[str, Any]] = defaultdict(dict)
         self._inputs: dict[str, Inputs]
+        self._begun: dict[str, tuple[str, str]] = {}
         self._stopped: Mapping[Partition, Failure] = {}
         self._found: Mapping[Partition, str] = defaultdict(lambda: "materialized")
         self.read(inputs)
@@ -167,14 +168,34 @@ class Step:
         """The partition of this asset with this key."""
         return Partition(self.asset, key)
 
+    def begin(self) -> None:
+        """Take the settings, files and code that the partitions are made from for what they are now.
+
+        The partitions carry that: what changes from here on, while samples are drawn for hours, leaves them stale.
+        """
+        self._begun = {}
+        self._begun = {key: (self.fingerprint(key), settings_hash(self.pool, self.partition(key))) for key in self.keys}
+
+    def see_unchanged(self) -> None:
+        """To be called when something of the pool file was loaded: it is to be what the partitions will carry.
+
+        Raises `UserError` when its files or code are others than when the making began.
+        """
+        for key, (_, settings) in self._begun.items():
+            if settings_hash(self.pool, self.partition(key)) != settings:
+                raise UserError(f"{self.asset}[{key}]: the model, data or code changed while it was loaded; run again")
+
     def fingerprint(self, key: str) -> str:
         """The hash of what a partition is being made from."""
+        if key in self._begun:
+            return self._begun[key][0]
         return fingerprint(self.pool, self.partition(key), self.inputs(key), self._contents)
 
     def staging(self, key: str) -> AbstractContextManager[Staging]:
         """Where a long stage collects its chunks, so that a crash costs one of them."""
         partition = self.partition(key)
-        return Warehouse(self.pool).staging(partition, self.fingerprint(key), settings_hash(self.pool, partition))
+        settings = self._begun[key][1] if key in self._begun else settings_hash(self.pool, partition)
+        return Warehouse(self.pool).staging(partition, self.fingerprint(key), settings)
 
     def progress(self, description: str, total: int, unit: str = "prompts") -> Advance:
         """A function to call with the number of prompts, or of another unit, that were just finished."""

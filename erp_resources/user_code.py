@@ -17,7 +17,7 @@ import sys
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def load_function(name: str, root: Path) -> Callable[..., Any]:
     code = _code(module_name, root, name)
     if any(_IMPORTED.get(path, digest) != digest for path, digest in code.items()):
         _forget(code)
+    _forget_other_projects(module_name, code, root)
     module = _import(module_name, root, name)
     if _code(module_name, root, name) != code:
         _forget(code)
@@ -160,7 +161,7 @@ def _is_users(file: Path, root: Path) -> bool:
 
 
 def _import(module: str, root: Path, name: str) -> Any:
-    if str(root) not in sys.path:
+    if sys.path[:1] != [str(root)]:  # whatever other projects stand there
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()
     # Compiled files are known by second and size alone, and an edit may have the same.
@@ -189,6 +190,16 @@ def _place_of(error: BaseException) -> str:
         if not frame.filename.startswith((library, "<")) and frame.filename != __file__
     ]
     return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _forget_other_projects(module: str, code: Mapping[Path, bytes], root: Path) -> None:
+    """Let Python import a module of this project though one of its name was imported from another."""
+    place = getattr(sys.modules.get(module), "__file__", None)
+    own = {path.resolve() for path in code if path.is_relative_to(root)}
+    if place and own and Path(place).resolve() not in own:
+        top = module.partition(".")[0]
+        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+            del sys.modules[name]
 
 
 def _forget(files: Iterable[Path]) -> None:

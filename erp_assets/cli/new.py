@@ -13,12 +13,15 @@ def new(name: Annotated[str, typer.Argument(help="Name of the pool: lower-case l
     """Write a commented pool file to edit."""
     from string import Template
 
+    from erp_resources.names import check_pool_name
     from erp_resources.pool import POOLS_FOLDER, find_root, load_pool
 
     root = find_root()
     path = root / POOLS_FOLDER / f"{name}.yaml"
-    if not name.isidentifier() or not name.islower():
-        raise UserError(f"'{name}' is not a legal name: use lower-case letters, digits and _, and begin with a letter")
+    try:
+        check_pool_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     if path.exists():
         raise UserError(f"{path.relative_to(root)} is there already; edit it or choose another name")
     template = Template((Path(__file__).parents[1] / "new_pool.yaml").read_text(encoding="utf-8"))

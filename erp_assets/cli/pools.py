@@ -10,7 +10,7 @@ from erp_resources.settings import UserError
 
 def pools(as_json: JsonOption = False) -> None:
     """The pools, and how much of each is up to date."""
-    from erp_resources.pool import check_entries, find_root, load_pool, pool_names
+    from erp_resources.pool import check_entries, find_root, load_pool, overlooked, pool_names
 
     root = find_root()
     os.chdir(root)
@@ -50,3 +50,5 @@ def pools(as_json: JsonOption = False) -> None:
     for row in rows:
         if "error" in row:
             say((row["pool"], "bold red"), f": {row['error']}")
+    for line in overlooked(root):
+        say(line)

@@ -135,3 +135,11 @@ def test_code_that_changes_while_it_is_imported_is_refused(tmp_path: Path) -> No
     path.write_text(f"open({str(path)!r}, 'a').write('#')\n\n\ndef score(): ...\n")
     with pytest.raises(UserError, match="changed while it was read; run again"):
         load_function("moving_of_test:score", tmp_path)
+
+
+def test_a_module_of_another_project_is_not_taken_for_one_of_the_same_name(tmp_path: Path) -> None:
+    for value in (1, 2, 1):
+        root = tmp_path / str(value)
+        root.mkdir(exist_ok=True)
+        (root / "twin_of_test.py").write_text(f"def value(): return {value}\n")
+        assert load_function("twin_of_test:value", root)() == value
