@@ -1,6 +1,7 @@
 """`erp status`: what is there of a pool, and what is wrong with it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -10,6 +11,7 @@ from erp_assets.cli.terminal import literal, print_json, say, sheet, show
 
 if TYPE_CHECKING:
     from erp_assets.states import PoolState
+    from erp_resources.lineage import Partition
     from erp_resources.pool import Pool
 
 _MARKS = {
@@ -19,6 +21,9 @@ _MARKS = {
     "waiting": ("waiting", "yellow"),
     "failed": ("failed", "red"),
 }
+
+_NAMED = 8
+"""How many assets a sentence names."""
 
 
 def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
@@ -85,8 +90,17 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
         mark = ("failed", "red") if check.blocking else ("warning", "yellow")
         where = f"{check.partition.asset}[{check.partition.key}]".replace("[]", "")
         say(mark, f" {where} {check.check}: {check.said}")
-    if any(state != "materialized" for state in found.values()):
-        say(f"`erp run --pool {chosen.name}` makes what is not done.")
+    waiting = _named(found, {"waiting"})
+    if undone := _named(found, {"missing", "stale", "failed"}):
+        follow = f"; what may follow, if these come out otherwise: {waiting}" if waiting else ""
+        say(f"`erp run --pool {chosen.name}` makes what is not done: {undone}{follow}.")
+
+
+def _named(found: "Mapping[Partition, str]", states: set[str]) -> str:
+    """The assets of which something is in one of these states, and of how many partitions where it is not all."""
+    of_all, in_them = Counter(p.asset for p in found), Counter(p.asset for p, state in found.items() if state in states)
+    names = [asset if n == of_all[asset] else f"{asset} ({n} of {of_all[asset]})" for asset, n in in_them.items()]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more assets" if len(names) > _NAMED else "")
 
 
 def _say_failures(pool: "Pool", seen: "PoolState") -> None:

@@ -11,6 +11,7 @@ from conftest import make_project
 from sklearn.linear_model import Ridge
 
 import erp
+from erp_assets.cli.status import status
 from erp_assets.definitions import INVALID, build_defs, load_definitions
 from erp_assets.features import feature_matrix
 from erp_assets.generations import chunks_by_length
@@ -58,9 +59,8 @@ def test_a_pool_file_that_is_not_valid_or_half_saved_is_left_out_says_why_and_st
     }.items():
         (project / "pools" / f"{name}.yaml").write_text(text)
     (project / "pools" / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    (project / "pools" / "nowhere.yaml").symlink_to(project / "gone.yaml")
     graph = load_definitions(project).resolve_asset_graph()
-    invalid = {"unknown", "half", "empty", "no text", "bytes", "nowhere"}
+    invalid = {"unknown", "half", "empty", "no text", "bytes"}
     assert {key.path[0] for key in graph.get_all_asset_keys()} == {"demo", *invalid}
     for name in invalid:
         (key,) = (key for key in graph.get_all_asset_keys() if key.path[0] == name)
@@ -253,3 +253,28 @@ def test_every_asset_tells_its_columns_group_and_description(pool: Pool) -> None
         assert spec.group_name
         assert spec.group_name.startswith("demo_")
         assert ("dagster/column_schema" in spec.metadata) == (asset in SCHEMAS)
+
+
+def test_status_names_what_a_run_will_make_and_what_may_follow(
+    made: tuple[Pool, Warehouse], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, _ = made
+    monkeypatch.chdir(pool.root)
+    text = pool.path.read_text()
+    try:
+        for old, new, said in (
+            (
+                "cost: 3",
+                "cost: 4",
+                "makes what is not done: prompt_costs (1 of 2); what may follow, if these come out otherwise: "
+                "frontiers, comparisons, router, report.",
+            ),
+            ("sampling:", "split: {seed: 1}\nsampling:", "makes what is not done: prompts; what may follow"),
+        ):
+            pool.path.write_text(text.replace(old, new))
+            status(pool="demo", as_json=False)
+            assert said in " ".join(capsys.readouterr().out.split())
+    finally:
+        pool.path.write_text(text)
+    status(pool="demo", as_json=False)
+    assert "makes what is not done" not in capsys.readouterr().out
