@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import alembic.util.exc
 import dagster as dg
 import filelock
+import sqlalchemy
+import sqlalchemy.event
 import sqlalchemy.exc
 import yaml
 from dagster._config.errors import PostProcessingError
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.sql import create_engine
 
 from erp_assets.disk import chain_of, full_in_words, is_full
 from erp_resources.notes import now_in_words
@@ -63,6 +68,7 @@ def open_instance(root: Path, *, captures: bool = False) -> Iterator[dg.DagsterI
     no_capture = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     try:
         with contextlib.ExitStack() as opened:
+            opened.enter_context(_quick())
             with _alone(root):  # two that create the tables at once would get in each other's way
                 overrides = {} if captures else {"compute_logs": no_capture}
                 reference = InstanceRef.from_dir(str(home), overrides=overrides)
@@ -176,6 +182,32 @@ def _alone(root: Path) -> Iterator[None]:
         with contextlib.suppress(filelock.Timeout):  # whoever has it that long is stuck: try without
             held.enter_context(filelock.FileLock(folder / ".instance.lock", timeout=_OPENING_SECONDS))
         yield
+
+
+@contextmanager
+def _quick() -> Iterator[None]:
+    """Have SQLite's events cost a third: Dagster opens, compiles, syncs and closes anew for each of thousands.
+
+    One engine stays for each file, with what it compiled, and the writing is left to the system: a killed process loses
+    nothing by it; a power cut may damage these records, which can be deleted, and never the data.
+    """
+    engines: dict[str, sqlalchemy.Engine] = {}
+
+    def create_once(url: str, **options: Any) -> sqlalchemy.Engine:
+        if url not in engines:
+            engines[url] = create_engine(url, **options)
+        return engines[url]
+
+    def leave(connection: Any, record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", leave)
+    try:
+        with mock.patch.object(sqlite_event_log, "create_engine", create_once):
+            yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", leave)
 
 
 def _fail_at_once(instance: dg.DagsterInstance, home: Path, root: Path) -> None:
