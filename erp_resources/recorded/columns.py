@@ -52,6 +52,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """What each column may be called; of several that are there the first counts."""
 
+_ALL_NAMES = [name for names in NAMES.values() for name in names]
+
 WHOSE = ("generator", "provider", "engine", "deployment", "candidate", "assistant", "model_a", "model_1", "agent")
 """Columns that may say whose outcome a row is, in words that are used for other things as well: never taken unasked,
 but a table that has one is no wide one."""
@@ -102,6 +104,11 @@ def check_given(given: Columns, present: Sequence[str], place: str) -> None:
 def whose(present: Sequence[str]) -> str | None:
     """A column that may say whose outcome a row is; None when there is none."""
     return find_column(WHOSE, [name for name in present if name.casefold() in WHOSE], "")
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is one by which a column is found."""
+    return find_column([name], _ALL_NAMES, "") is not None
 
 
 def missing(role: str, place: str, present: Sequence[str]) -> UserError:

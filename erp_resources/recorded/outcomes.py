@@ -162,7 +162,9 @@ def _load(source: Path, path: str, columns: Columns, state: tuple[tuple[str, int
     doubt = ""
     if plan.is_wide:
         table = wide.table_of(read.rows, read.roles)
-        if not table.llms and not table.others and not table.faults:
+        if not table.llms and not table.others:
+            for fault in table.faults.values():
+                raise UserError(fault)
             raise UserError(
                 f"{read.rows.path}: it has neither a column '{NAMES['llm'][0]}' nor a column of numbers for each LLM; "
                 f"name the column of LLMs with --llm COLUMN. It has {listed(read.rows.table.column_names)}"

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from erp_resources.recorded.columns import at_least, whose
+from erp_resources.recorded.columns import at_least, is_known, whose
 from erp_resources.settings import UserError
 from erp_resources.tables import Rows
 
@@ -113,7 +113,7 @@ def table_of(rows: Rows, roles: Mapping[str, str]) -> Table:
         try:
             values = rows.numbers(column)
         except UserError as error:
-            is_other = _INDEX.fullmatch(column) or _NO_LLM.fullmatch(column)
+            is_other = _INDEX.fullmatch(column) or _NO_LLM.fullmatch(column) or is_known(column)
             if is_explicit or llm.columns() - {column} or (not is_other and is_nearly_numeric(rows, column)):
                 faults[name] = str(error)
             elif column != roles.get("response"):
@@ -211,7 +211,7 @@ def _no_llm(column: str, values: pa.Array, roles: Mapping[str, str]) -> str:
         return "the number of the row"
     if column in (roles.get("reward"), roles.get("response")):
         return "it is called like the reward or response of one outcome"
-    if _NO_LLM.fullmatch(column.strip()):
+    if _NO_LLM.fullmatch(column.strip()) or is_known(column):
         return "its name is not an LLM's"
     known = values.drop_null()
     if len(known) == len(values) >= _FEWEST_COUNTED:

@@ -208,7 +208,7 @@ def test_the_reward_that_is_asked_for_beats_a_text_that_is_called_like_one(root:
     assert "tidy.csv:2: column 'correct' holds 'B', which is no number" in said
     assert "or name another column with --reward: acc" in said
     assert imported(root, file, rewards=["acc"]).llms[1]["acc"] == 1
-    load_pool("x", root).llms["small"].load(root)  # type: ignore[union-attr]
+    load_pool("x", root).llms["small"].load(root)
 
 
 def test_missing_is_counted_by_the_rewards_that_are_chosen(root: Path) -> None:
