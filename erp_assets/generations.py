@@ -4,7 +4,9 @@ What belongs here: the generations asset, its chunks and its check. What to keep
 run (`erp_resources.language_models`).
 """
 
+import contextlib
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -20,9 +22,11 @@ from erp_assets.progress import Advance
 from erp_assets.prompts import shortened
 from erp_assets.stage import Step, Verdict, released, stage, stage_checks
 from erp_resources.language_models import LanguageModel, Sampling
+from erp_resources.language_models.interface import ServedModel
 from erp_resources.lineage import Partition, settings_hash
 from erp_resources.pool import Pool
 from erp_resources.warehouse import Partitions, Staging, TableFile, Warehouse
+from erp_resources.warehouse.journal import Journal
 
 
 def chunks_by_length(prompts: pa.Table, size: int) -> list[pa.Table]:
@@ -137,15 +141,28 @@ def sample_into(
                 seed = chunk_seed(pool.sampling, name, chunk, start)
                 sampling = pool.sampling.model_copy(update={"n": pool.sampling.n - start})
                 began = time.monotonic()
-                responses = model.sample(chunk["prompt"].to_pylist(), sampling, seed)
-                seconds += time.monotonic() - began
-                tokens += pc.sum(responses["completion_tokens"]).as_py() or 0
-                staging.write(chunk_count, _numbered(responses, chunk, start))
+                with contextlib.closing(staging.journal(chunk_count)) as journal:
+                    responses = _sample(model, chunk, sampling, seed, journal)
+                    seconds += time.monotonic() - began
+                    tokens += pc.sum(responses["completion_tokens"]).as_py() or 0
+                    staging.write(chunk_count, _numbered(responses, chunk, start))
+                    journal.forget()
             chunk_count += 1
             advance(chunk.num_rows)
         truncated: int | None = getattr(model, "truncated", None)
     staging.commit(chunk_count)
     return Work(tokens, seconds, truncated)
+
+
+def _sample(model: LanguageModel, chunk: pa.Table, sampling: Sampling, seed: int, journal: Journal) -> pa.Table:
+    """The responses to a chunk. What a server has answered is in the journal at once, and is not asked for again."""
+    prompts = chunk["prompt"].to_pylist()
+    if not isinstance(model, ServedModel):
+        return model.sample(prompts, sampling, seed)
+    ids = chunk["prompt_id"].to_pylist()
+    kept = journal.pieces()
+    known = {index: kept[prompt_id] for index, prompt_id in enumerate(ids) if prompt_id in kept}
+    return model.sample_and_keep(prompts, sampling, seed, known, lambda index, rows: journal.add(ids[index], rows))
 
 
 def chunks_to_sample(prompts: pa.Table, there: pa.Table, sampling: Sampling) -> Iterator[tuple[int, pa.Table]]:
@@ -191,36 +208,48 @@ _ANSWERED = "SELECT * FROM generations WHERE llm = $1 AND error IS NULL"
 def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
     """Every prompt has samples 0 to n - 1, once each; of those that failed no more than sampling.max_failed.
 
-    Recorded outcomes are as many as they are.
+    A sample that was withheld has a row with its error; a prompt that has no other samples failed. Recorded outcomes
+    are as many as they are.
     """
     warehouse, partition = place
     if partition.key not in warehouse.pool.sampled_llms:
         return _recorded(warehouse, partition)
     sampling = warehouse.pool.sampling
     with warehouse.connect() as connection:
+        connection.execute(
+            "CREATE TEMP TABLE counted AS SELECT prompt_id, count(g.sample) AS samples,"
+            " count(DISTINCT g.sample) AS distinct_samples, coalesce(max(g.sample), -1) AS last,"
+            " count(g.sample) FILTER (g.error IS NULL) AS given FROM prompts"
+            " LEFT JOIN (SELECT * FROM generations WHERE llm = $1) g USING (prompt_id) GROUP BY prompt_id",
+            [partition.key],
+        )
         counts = connection.execute(
-            "SELECT prompt_id, count(g.sample) AS samples, count(DISTINCT g.sample) AS distinct_samples,"
-            " coalesce(max(g.sample), -1) AS last FROM prompts"
-            " LEFT JOIN (SELECT * FROM generations WHERE llm = $1) g USING (prompt_id)"
-            " GROUP BY prompt_id HAVING coalesce(any_value(g.error), '') = ''"
-            " AND (samples <> $2 OR distinct_samples <> $2 OR last <> $2 - 1)",
-            [partition.key, sampling.n],
+            "SELECT prompt_id, samples FROM counted WHERE (given > 0 OR samples = 0)"
+            " AND (samples <> $1 OR distinct_samples <> $1 OR last <> $1 - 1)",
+            [sampling.n],
         ).fetchall()
+        failed, withheld, prompts = connection.execute(
+            "SELECT count(*) FILTER (given = 0 AND samples > 0),"
+            " coalesce(sum(samples - given) FILTER (given > 0), 0), count(*) FROM counted"
+        ).fetchall()[0]
         errors = connection.execute(
-            "SELECT error, count(*) AS prompts FROM generations WHERE llm = $1 AND error IS NOT NULL"
+            "SELECT error, count(DISTINCT prompt_id) AS prompts FROM generations WHERE llm = $1 AND error IS NOT NULL"
             " GROUP BY error ORDER BY prompts DESC, error",
             [partition.key],
         ).fetchall()
-        prompts = connection.execute("SELECT count(*) FROM prompts").fetchall()[0][0]
-    problems = [f"prompt {prompt_id} has {samples} samples, not {sampling.n}" for prompt_id, samples, *_ in counts]
-    failed = sum(count for _, count in errors)
+    problems = [f"prompt {prompt_id} has {samples} samples, not {sampling.n}" for prompt_id, samples in counts]
     if failed > sampling.max_failed * prompts:
         examples = "; ".join(f"{count} of them: {error}" for error, count in errors[:3])
         problems.append(
             f"{failed} of {prompts} prompts failed, more than sampling.max_failed {sampling.max_failed:g} allows "
             f"({examples}); running again samples these alone"
         )
-    numbers = {"samples_per_prompt": sampling.n, "prompts_not_whole": len(counts), "prompts_failed": failed}
+    numbers = {
+        "samples_per_prompt": sampling.n,
+        "prompts_not_whole": len(counts),
+        "prompts_failed": failed,
+        "samples_withheld": int(withheld),
+    }
     return Verdict(problems, numbers, pd.DataFrame(errors, columns=["error", "prompts"]))
 
 
@@ -318,6 +347,35 @@ def token_counts_are_plausible(place: tuple[Warehouse, Partition]) -> Verdict:
     return Verdict(problems, {"characters_per_token": rate, "most_tokens": most, "mean_prompt_tokens": prompt_tokens})
 
 
+def the_model_is_the_one_asked_for(place: tuple[Warehouse, Partition]) -> Verdict:
+    """The server says that the model it was asked for has answered, or a dated version of it: gateways fall back."""
+    warehouse, partition = place
+    entry = warehouse.pool.llms.get(partition.key)
+    asked = getattr(entry, "model", None)
+    if partition.key not in warehouse.pool.sampled_llms or asked is None:
+        return Verdict([])
+    with warehouse.connect() as connection:
+        rows = connection.execute(
+            "SELECT model, count(*) AS responses FROM generations WHERE llm = $1 AND model IS NOT NULL"
+            " GROUP BY model ORDER BY responses DESC, model",
+            [partition.key],
+        ).df()
+    others = rows[[not is_version_of(served, asked) for served in rows["model"]]]
+    problems = [
+        f"{row.responses} responses of {partition.key} are of model {row.model!r}, not of {asked!r}: a gateway may "
+        "fall back to another; their rewards are not this LLM's"
+        for row in others.head(3).itertuples()
+    ]
+    return Verdict(problems, {"models": len(rows), "responses_of_other_models": int(others["responses"].sum())}, others)
+
+
+def is_version_of(served: str, asked: str) -> bool:
+    """Whether a server's name of a model means the one asked for: with a date or version, or a provider before it."""
+    names = [name.rpartition("/")[2].casefold() for name in (served, asked)]
+    rest = names[0].removeprefix(names[1])
+    return names[0].startswith(names[1]) and re.fullmatch(r"([-@:._]*v?[0-9][0-9.-]*)?", rest) is not None
+
+
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
     """The assets and checks of this module for one pool."""
 
@@ -350,6 +408,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
                 responses_are_not_cut,
                 responses_depend_on_the_prompt,
                 token_counts_are_plausible,
+                the_model_is_the_one_asked_for,
             ],
         ),
     ]

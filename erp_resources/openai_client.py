@@ -3,21 +3,23 @@
 What belongs here: what sampling and embedding share, that is the address and the key, bounded
 concurrency, retries (the `openai` client's own: exponential backoff with jitter on 408, 409, 429, 5xx,
 timeouts and broken connections, honouring a Retry-After of a minute or two at most) and who
-is to blame for a failure: the request (`RefusedError`) or the server (`UserError`). What to keep out:
-what is asked, and what an answer means.
+is to blame for a failure: what is in the request (`RefusedError`), this request or all of them (`FailedError`), or the
+settings (`UserError`). What to keep out: what is asked, and what an answer means.
 """
 
 import asyncio
+import base64
 import difflib
 import json
 import os
+import re
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, field_validator
 
@@ -37,6 +39,15 @@ _NO_KEY = "no-key"
 _NOT_AN_ANSWER = 599
 """The status that stands for a success whose body is no answer; the client retries every status from 500."""
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+_OF_A_REQUEST = (HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Statuses that another request may not get: gateways answer 403 to prompts that they find improper."""
+_LARGEST_ANSWER = 64 * 2**20
+"""Bytes of an answer: a thousand long responses need a tenth of it, a server that never ends would need all memory."""
+
+
+_KNOWN = frozenset(HTTPStatus)
+_SECRET = 16
+"""Letters from which on a key is taken out of responses, too."""
 
 
 class RefusedError(Exception):
@@ -46,6 +57,14 @@ class RefusedError(Exception):
         super().__init__(said[:_SHOWN])
         self.said = said
         self.parameter = parameter
+
+
+class FailedError(UserError):
+    """A request failed, and its retries too; another request may not. `status` is the server's, None without one."""
+
+    def __init__(self, said: str, status: int | None = None) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 class OpenAIServer(Settings):
@@ -65,13 +84,27 @@ class OpenAIServer(Settings):
     @field_validator("base_url")
     @classmethod
     def _is_an_address_alone(cls, base_url: str) -> str:
+        # What is refused is not repeated: it may hold a password or a key.
+        if re.search(r"[@?#\\\s]|[^ -~]", base_url):
+            raise ValueError(
+                "leave out user, password, query and fragment, blanks and line breaks; write the address alone, as "
+                "http://localhost:8000/v1, and name the key's variable in api_key_env"
+            )
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError(f"'{base_url}' is no address of a server; write it as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            # Not repeated: it may hold a key.
-            raise ValueError("leave out user, password and query; name the key's variable in api_key_env")
+            raise ValueError("this is no address of a server; write it as http://localhost:8000/v1")
         return base_url.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_the_name_of_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            # Not repeated: the key itself is what people write here by mistake.
+            raise ValueError(
+                "this is no name of an environment variable (letters, digits and _); put the key into a variable, "
+                "export MY_KEY=..., and write its name here"
+            )
+        return name
 
     def connect(self, is_answer: Callable[[Any], bool]) -> "OpenAIClient":
         """A client for this server, which takes a success for one only if `is_answer` of its JSON.
@@ -118,19 +151,39 @@ class OpenAIClient:
     """
 
     def __init__(self, server: OpenAIServer, key: str | None, is_answer: Callable[[Any], bool]) -> None:
-        try:
-            import openai
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"model '{server.model}': the openai client is not installed; "
-                "install it with: pip install 'expected-reward-routing[openai]'"
-            ) from error
+        import httpx2
+        import openai
 
-        async def check(response: Any) -> None:
+        class Http(openai.DefaultAsyncHttpxClient):
+            async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+                # The library's own time-out is one for every read: a server that drips never meets it.
+                try:
+                    async with asyncio.timeout(server.timeout):
+                        return await super().send(request, **options)
+                except TimeoutError as error:
+                    raise httpx2.ReadTimeout(f"no answer within {server.timeout:g} s", request=request) from error
+
+        class Bounded(httpx2.AsyncByteStream):
+            def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+                self._stream = stream
+
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                size = 0
+                async for part in self._stream:
+                    size += len(part)
+                    if size > _LARGEST_ANSWER:
+                        raise httpx2.ReadError(f"an answer of more than {_LARGEST_ANSWER >> 20} MiB")
+                    yield part
+
+            async def aclose(self) -> None:
+                await self._stream.aclose()
+
+        async def check(response: httpx2.Response) -> None:
             # Proxies answer 200 with a page in HTML, half a body or an error: for the client to retry
             # these as it does a bad gateway, they have to look like one.
+            response.stream = Bounded(response.stream)  # type: ignore[arg-type]
+            await response.aread()
             if response.is_success:
-                await response.aread()
                 try:
                     usable = is_answer(response.json())
                 except (ValueError, RecursionError):
@@ -139,14 +192,14 @@ class OpenAIClient:
                     response.status_code = _NOT_AN_ANSWER
 
         self._server = server
-        self._key = key
+        self._secrets = _forms_of(key) if key else ()
         self.slot = asyncio.Semaphore(server.max_concurrency)
         self._client = openai.AsyncOpenAI(
             api_key=key or _NO_KEY,
             base_url=server.base_url,
             max_retries=server.max_retries,
             timeout=openai.Timeout(server.timeout, connect=min(server.timeout, _CONNECT_SECONDS)),
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [check]}),
+            http_client=Http(event_hooks={"response": [check]}, follow_redirects=False),
         )
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         thread = threading.Thread(target=asyncio.run, args=(_live(self._client, started),), daemon=True)
@@ -166,8 +219,8 @@ class OpenAIClient:
     async def ask(self, call: "Callable[[openai.AsyncOpenAI], Awaitable[Any]]") -> dict[str, Any]:
         """The JSON of the answer to one request, which `call` makes by a `with_raw_response` method.
 
-        Raises `RefusedError` when the server refuses what is in the request (400, 413, 422), and `UserError`
-        when it fails otherwise and the client's retries are used up.
+        Raises `RefusedError` when the server refuses what is in the request (400, 413, 422), `FailedError` when it
+        fails and the client's retries are used up, and `UserError` when no request would fare better.
         """
         import openai
 
@@ -184,43 +237,70 @@ class OpenAIClient:
         """A `UserError` that names the model and the server."""
         return UserError(f"model '{self._server.model}' at {self._server.base_url}: {problem}")
 
+    def without_secrets(self, text: str, shortest: int = 1) -> str:
+        """A text of the server's without the key, which some servers repeat; keys that are shorter stay."""
+        for secret in self._secrets:
+            if len(secret) >= shortest:
+                text = text.replace(secret, "***")
+        return text
+
+    def clean_response(self, text: str) -> str:
+        """A response without the key. Short keys, such as EMPTY, are no secret, and may be words of the response."""
+        return self.without_secrets(text, _SECRET)
+
     def _explain(self, error: "openai.APIError") -> Exception:
         import openai
 
         retries = f"after {error.request.headers.get('x-stainless-retry-count', 0)} retries"
         if isinstance(error, openai.APITimeoutError):
-            return self.error(
+            return self._failed(
                 f"no answer within {self._server.timeout:g} s {retries}; raise timeout or lower max_concurrency"
             )
         if not isinstance(error, openai.APIStatusError):
             cause = self._words(str(error.__cause__ or error))[:_SHOWN]
-            return self.error(f"the connection failed {retries} ({cause}); is the server up, and base_url right?")
+            return self._failed(f"the connection failed {retries} ({cause}); is the server up, and base_url right?")
         said, status = self._words(_message(error.body)), error.status_code
         if status in _REFUSALS:
             return RefusedError(said, error.param)
         said = said[:_SHOWN] or "it did not say why"
         if status == _NOT_AN_ANSWER:
-            return self.error(
+            return self._failed(
                 f"what came back {retries} is not the JSON that was asked for: {said}; does base_url name an "
                 "OpenAI-compatible server? (most end in /v1)"
             )
+        answered = f"the server answered {status} {_phrase(status)}".strip()
+        if 300 <= status < 400:
+            return self.error(f"{answered}: it redirects, which is not followed; write the address itself in base_url")
+        problem = f"{answered} {retries}: {said}; {self._way_out(status, error.response.headers.get('retry-after'))}"
+        return self._failed(problem, status) if status in _OF_A_REQUEST or status >= 500 else self.error(problem)
+
+    def _way_out(self, status: int, wait: str | None) -> str:
         key = self._server.api_key_env
-        if status not in (401, 403):
-            way_out = {404: "check model and base_url", 429: "lower max_concurrency, or run it again later"}.get(
-                status, "run it again when the server is well"
-            )
-        elif key is None:
-            way_out = "set api_key_env to the name of the environment variable that holds the key"
-        else:
-            way_out = f"check the key in the environment variable {key}"
-        answered = f"{status} {_phrase(status)}".strip()
-        return self.error(f"the server answered {answered} {retries}: {said}; {way_out}")
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            if key is None:
+                return "set api_key_env to the name of the environment variable that holds the key"
+            return f"check the key in the environment variable {key}"
+        if wait is not None:
+            return f"it asks to be left alone for {self._words(wait)[:40]} seconds: run it again then"
+        if status == HTTPStatus.NOT_FOUND:
+            return "check model and base_url"
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return "lower max_concurrency, or run it again later"
+        return "run it again when the server is well"
+
+    def _failed(self, problem: str, status: int | None = None) -> FailedError:
+        return FailedError(str(self.error(problem)), status)
 
     def _words(self, text: str) -> str:
-        """What a server said, on one line and without the key, which some servers repeat."""
-        if self._key is not None:
-            text = text.replace(self._key, "***")
+        """What a server said, on one line."""
+        text = self.without_secrets(text)
         return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _forms_of(key: str) -> tuple[str, ...]:
+    """The forms in which a key may come back: as it is, in an address, and in the base64 of an authorization."""
+    encoded = {base64.b64encode(form.encode()).decode().rstrip("=") for form in (key, f":{key}", f"Bearer {key}")}
+    return (key, *sorted({quote(key, safe="")} - {key}), *sorted(encoded))
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -266,7 +346,4 @@ def _message(body: object) -> str:
 
 
 def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+    return HTTPStatus(status).phrase if status in _KNOWN else ""

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,3 +185,35 @@ def finishing(reason: str | None, content: str | None = "text", prompt: str | No
     # In ASCII, so that the content can hold what is no Unicode.
     response = Response(json.dumps(body_out), media_type="application/json")
     return lambda body: response if prompt in (None, body["messages"][0]["content"]) else None
+
+
+def completion(choices: list[dict[str, Any]], model: Any = "m", usage: Any = None) -> Response:
+    """A completion of these choices, in ASCII, so that it can hold what is no Unicode."""
+    return Response(json.dumps({"choices": choices, "model": model, "usage": usage}), media_type="application/json")
+
+
+@contextmanager
+def dripping_server(part: str) -> Iterator[str]:
+    """A server that sends its headers, or its body, a byte at a time and never ends; its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    start = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    start = start if part == "headers" else start + b"Content-Length: 100000\r\n\r\n"
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(start)
+            while not ended.wait(0.1):
+                connection.sendall(b"X-" if part == "headers" else b" ")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    finally:
+        ended.set()
+        listening.close()

@@ -1,7 +1,7 @@
 """The interface of an LLM: what every backend is given, what it gives back, and what it may cost."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import Discriminator, Field, Tag
@@ -25,6 +25,12 @@ runs from 0 to n - 1 for each of them, `finish_reason` is "stop" or "length" (cu
 A prompt that fails for good (refused by a content filter, longer than the context) has one row instead:
 sample 0, an empty response, finish_reason "error" and what went wrong in `error`, null everywhere else.
 Failures of the model itself (a server that is gone, no memory left) are raised."""
+
+
+SERVED_RESPONSES = RESPONSES.append(pa.field("model", pa.string()))
+"""What an LLM behind a server returns: the name of the model that the server says has answered, too.
+
+A sample that a server withheld is a row with its error after the others of its prompt, which are numbered from 0 on."""
 
 
 def failed(errors: Mapping[int, str]) -> pa.Table:
@@ -129,5 +135,25 @@ class LanguageModel(Protocol):
         Returns a table with the schema `RESPONSES`, sorted by prompt_index and sample: n rows per prompt,
         or one that says why it failed. The same arguments on the same machine give the same table where the
         engine can promise it.
+        """
+        ...
+
+
+@runtime_checkable
+class ServedModel(Protocol):
+    """An LLM whose every answer is paid for: it gives each away when it comes, and is not asked for it again."""
+
+    def sample_and_keep(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        seed: int,
+        known: Mapping[int, Sequence[Sequence[Any]]],
+        keep: Callable[[int, Sequence[Sequence[Any]]], None],
+    ) -> pa.Table:
+        """As `LanguageModel.sample`, with the schema `SERVED_RESPONSES`.
+
+        `keep` is called with the index of a prompt and its rows, as JSON can hold them, as soon as they are there, from
+        a thread of the model's; `known` are those that were kept before, by the same arguments.
         """
         ...

@@ -57,7 +57,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("finish_reason", pa.string(), "stop, length when max_tokens cut it, error when the prompt failed"),
             _column("prompt_tokens", pa.int32(), "tokens of the prompt, chat template included"),
             _column("completion_tokens", pa.int32(), "tokens of the response"),
-            _column("error", pa.string(), "why the prompt failed for good; it then has this one row", nullable=True),
+            _column("error", pa.string(), "why there is no response; a prompt without any has one row", nullable=True),
+            _column(
+                "model", pa.string(), "the model that the server says has answered; null: it did not say", late=True
+            ),
         ]
     ),
     "prompt_costs": pa.schema(

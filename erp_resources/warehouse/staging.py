@@ -16,6 +16,7 @@ from erp_resources.files import sync
 from erp_resources.lineage import Partition, Stamp
 from erp_resources.settings import UserError
 from erp_resources.warehouse.content import rounded_columns, same_but_for_rounding
+from erp_resources.warehouse.journal import Journal
 from erp_resources.warehouse.part_files import put_in_place
 from erp_resources.warehouse.schemas import SCHEMAS, fitted, shown_name
 from erp_resources.warehouse.table_file import DamagedFileError, TableFile, finding_damage, write_table_file
@@ -58,6 +59,10 @@ class Staging:
         pq.write_table(fitted(table, self._partition), beside, compression="zstd", write_page_checksum=True)
         sync(beside)
         os.replace(beside, self._chunk(index))
+
+    def journal(self, index: int) -> Journal:
+        """Where the pieces of a chunk are kept as they come, until the chunk is written."""
+        return Journal(self._folder / f"pieces-{index:06d}.jsonl")
 
     def commit(self, chunks: int) -> Stamp:
         """Join chunks 0 to `chunks` - 1 into the partition, a row group each, and forget them.
