@@ -108,6 +108,7 @@ _AT_WORD = [
     rf"{_BEFORE_SUBJECT}{_BEFORE}{_IS_RIGHT}",
     rf"{_CONCLUDING}{_CONCLUDING_FILL}{_BEFORE}{_CLEAR}{_DECIDED}",
     rf"{_CHOOSING}(?:[\s:]|\b(?i:the|closest|{_OPTION})\b){{0,20}}+{_BEFORE}{_UPPER}{_DECIDED}",
+    rf"(?i:only)\s(?i:{_OPTION}\s)?{_BEFORE}([A-J])[*_)]{{0,3}}\s(?i:satisf|work|fit|remain|hold|match|agree|is\s+left|is\s+possible)",
     rf"(?i:option|choice)\s+\(?(?P<named>[A-J])(?![A-Za-z0-9]){_SUBJECT_OF}",
 ]
 _AT_LINE = [
@@ -119,7 +120,7 @@ _AT_LINE = [
     r"(?<!\n)[\W_]*+([AIa])[\W_]*+\Z",
     # "B) 42" in any line; "B, because" and "b) 42" in the first.
     r"[ \t>*_#`-]*\(?(?P<line>[A-J])\)?[*_]{0,2}[).:\]](?=[\s*_])",
-    r"(?<!\n)[\W_]*+(?P<first>[B-HJ])[*_]{0,2}(?:,\s|\s?[–—-]\s|\s(?:because|since)\b)",
+    r"(?<!\n)[\W_]*+(?P<first>[B-HJ])[*_]{0,2}(?:,\s|\s\(|\s?[–—-]\s|\s(?:because|since)\b)",
     r"(?<!\n)\W{0,4}(?P<lower>[a-hj])[).]\s",
 ]
 _AT_SIGN = [
@@ -127,6 +128,7 @@ _AT_SIGN = [
     rf"\\boxed\s*\{{{_BEFORE}([A-Ja-j])(?=[\s)\]}}.:,*$\\])(?!\s*[=+^<>/-])"
     r"(?!\)?\s?(?:[,/&;]|and\b|or\b)\s?\(?[A-J]\)?[\s},])",
     rf"[.!?;:,>*]{_BEFORE}{_IS_RIGHT}",
+    r"(?<=[.!?])[ \t]+[*_(]{0,3}([B-HJ])[*_)]{0,3}[.!]?\s*\Z",  # a last sentence that is but a letter
     rf"(?:∴|⇒|=>){_CONCLUDING_FILL}{_BEFORE}{_CLEAR}{_DECIDED}",
     rf"\((?P<bracketed>[A-J])\){_SUBJECT_OF}",
 ]
@@ -146,7 +148,7 @@ def stated_letter(response: str) -> str | None:
         text = mark if "\n" in mark else f"Answer: {mark}"
     english, _ = in_english(folded(text))
     mentioned: set[str] = set()
-    for piece in turns(english):
+    for piece in turns(ends(english)):
         for part in last_lines_first(piece.strip()):
             stated = _stated_in(own_words(part).strip(), mentioned)
             if stated is not None:

@@ -51,7 +51,7 @@ def _written(text: re.Match[str]) -> str:
 # --- evidence -------------------------------------------------------------------------------------------
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,3}(?:\{|(\d))")
-_NOUN = r"(?:(?:answers?|ans\.?|final\s+(?:result|value|total|number)|solution)\b|\bA(?=:))"
+_NOUN = r"(?:(?:answers?|ans\.?|final\s+(?:result|value|total|number)|solutions?)\b|\bA(?=:))"
 _NOT = r"\b(?:not|never|cannot|neither|wrong|incorrect|whether|if)\b|n't\b"
 _GAP = rf"(?:(?!{_NOT})[^.\n:;?!=]){{0,60}}?"
 _IS = r"(?:\b(?:is|are|was|be|equals?|comes\s+to|becomes)\b(?!\s+(?:not|n't)\b)|:|=|≈|[-–—→⇒]{1,3}>?(?=\s))"
@@ -64,6 +64,9 @@ _CORRECTED = re.compile(
     r"\b(?:actually|wait|no|sorry|oops|correction|hmm|rather)\b[^.\n\d]{0,30}?(?:\b(?:it|that|this)(?:'s|\s+(?:is|should\s+be|must\s+be))\s"
     r"|(?<=correction):\s)",
     re.IGNORECASE,
+)
+_IS_IT = re.compile(
+    r"\b(?:is|are|was)\s(?:thus\s|therefore\s)?(?:the|our|my)\s(?:correct\s|right\s|final\s)?answer\b", re.I
 )
 _HASHES = re.compile(r"####(?!#)[ \t]{0,9}(?=[^\s#A-Za-z])")
 _HASHED_END = re.compile(r"[\s.*$]{0,9}(?:\Z|\n)|[ \t]{1,3}[a-z°%/²^\d. ]{1,40}(?:\Z|\n)")
@@ -80,7 +83,9 @@ _BOUND = re.compile(
 )
 _NONE = re.compile(
     r"(?:it\s|this\s)?(?:cannot|can't|can\s+not|could\s+not|not\s+enough|no\s+(?:real\s+)?solutions?|undefined|unknown|"
-    r"undetermined|none\b|does\s+not|doesn't|impossible|DNE)",
+    r"undetermined|none\b|does\s+not|doesn't|impossible|DNE|"
+    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w{3,5}teen|\w{3,5}ty(?:-\w+)?|(?:a|one)\s(?:hundred|thousand))"
+    r"\b(?!\s?\())",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=[\s*\"')\]]|\Z)|\n")
@@ -101,7 +106,7 @@ _ANOTHER = re.compile(
     r"(?:\s?(?:°\S{0,5}|[A-Za-z]{1,12}))?(?:\s?[,/&;]\s?|\s+(?:or|and|to|through)\s+|,\s(?:or|and)\s+|\s?[–]\s?)(?=[-+$€£*{(\\]{0,3}(?:[A-Za-z]\s?=\s?-?)?\d|\\frac)"
 )
 _FORMULA = re.compile(r"(?<![A-Za-z\\])[a-zA-Z]\s?(?:[*+^]|\s-\s?\d)|[*+/^]\s?\d{0,9}[a-z](?![a-z])")
-_RATIO = re.compile(r" (?:(?:in|out of) (?:every )?)?\d")
+_RATIO = re.compile(r" (?:(?:in|out of) (?:every )?|: ?)?\d")
 _COMPOUND = re.compile(
     r"\s(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|days|weeks|years|dollars|degrees)\s(?:and\s)?\d",
     re.IGNORECASE,
@@ -115,6 +120,14 @@ class _NoOneNumberError(Exception):
 def _box_value(content: str, comma: bool) -> Value:
     """The value of a box, which must hold nothing else but a unit and "x =". Raises `_NoOneNumberError`."""
     text = re.sub(r"\\?\$", "", _mathematics(content)).strip()
+    if re.fullmatch(r"[(\[].*,.*[)\]]", text, re.DOTALL):
+        raise _NoOneNumberError  # a point or an interval, not a number of thousands in brackets
+    first, *others = re.split(r"\s+or\s+", text, maxsplit=4)
+    if others:
+        value = _box_value(first, comma)
+        if all(_box_value(other, comma).agrees(value) for other in others):
+            return value
+        raise _NoOneNumberError
     option = _OPTION.match(text)
     if option is not None and option.end() < len(text):
         text = text[option.end() :]
@@ -276,8 +289,10 @@ def _strong(text: str, comma: bool) -> Value | None:
     places: list[tuple[int, str]] = [(place, "box") for place in boxes]
     said = {found.start(): found for found in _SAID.finditer(text)}
     corrected = {found.start(): found for found in _CORRECTED.finditer(text)}
+    before = {found.start(): found for found in _IS_IT.finditer(text)}
     hashed = {found.start(): found for found in _HASHES.finditer(text)}
     places += [(place, "said") for place in said] + [(place, "corrected") for place in corrected]
+    places += [(place, "before") for place in before]
     places = sorted([*places, *((place, "hashed") for place in hashed)])[-_LOOKED_AT:]
     for direct in (True, False):
         for place, kind in reversed(places):
@@ -286,6 +301,8 @@ def _strong(text: str, comma: bool) -> Value | None:
                 value = _box_value(boxes[place], comma)
             elif kind == "hashed":
                 value = _hashed(text, hashed[place].end(), comma)
+            elif kind == "before":
+                value = _sentence_before(text, place, comma)
             elif kind == "corrected":
                 value = _statement(text, corrected[place].end(), True, comma, True)
             elif said[place]["not"] is None:
@@ -298,6 +315,13 @@ def _strong(text: str, comma: bool) -> Value | None:
             if value is not None:
                 return value
     return None
+
+
+def _sentence_before(text: str, place: int, comma: bool) -> Value | None:
+    """The number of "18 eggs is the answer"; None where the sentence has another number."""
+    begin = max(text.rfind("\n", 0, place), text.rfind(". ", 0, place)) + 1
+    values = _values(text[max(begin, place - 200) : place], comma)
+    return values[0] if len(values) == 1 else None
 
 
 def _hashed(text: str, place: int, comma: bool) -> Value | None:
@@ -378,7 +402,7 @@ def stated_number(response: str) -> Value | None:
     elif mark is not None:
         text = mark
     english, comma = in_english(folded(text))
-    pieces = turns(english)
+    pieces = turns(ends(english))
     try:
         for piece in pieces:
             for part in last_lines_first(piece):

@@ -187,7 +187,8 @@ def last_lines_first(text: str) -> list[str]:
 _OTHERS = (
     r"(?:(?:some|someone|somebody|many|most|others?|people|students?|learners|beginners|candidates|readers|they|everyone)"
     r"\s+(?:(?!I\b|we\b)[\w'-]+\s+){0,3}?(?:think|believe|choose|chose|pick|say|said|assume|guess|select|claim|argue|"
-    r"conclude|expect|confuse|forget|answer(?=\s+[\w(]))s?"
+    r"conclude|expect|confuse|forget|answer)s?\b"
+    r"(?!\s*[:,.]|\s+(?:is|are|was|be|would|will|must|should|has|to|for|in|of|choice|option|here|key)\b)"
     r"|(?:you|one|we|it)\s+(?:might|may|could)\s+(?:[\w'-]+\s+){0,3}?(?:think|believe|choose|pick|say|assume|guess|select|"
     r"expect|conclude|seem|look|appear|tempt\w*))"
 )
