@@ -15,17 +15,20 @@ from pathlib import Path
 
 from erp_resources.files import replace_file
 from erp_resources.lineage import STAGES, Partition
-from erp_resources.settings import UserError
 from erp_resources.warehouse.part_files import part_files
 from erp_resources.warehouse.schemas import SCHEMAS, shown_name
 from erp_resources.warehouse.store import Warehouse
+from erp_resources.warehouse.table_file import DamagedFileError, verify
 
 _AGAIN_AFTER = 86_400.0
 """Seconds after which a file that nobody touched is read again."""
 
 
 def find_damage(warehouse: Warehouse, tables_only: bool = False) -> list[str]:
-    """What is damaged of a pool, in words. Damaged tables are set aside, so that they are missing from here on."""
+    """What is damaged of a pool, in words. Damaged tables are set aside, so that they are missing from here on.
+
+    Raises `UserError` for what the system does not let be read.
+    """
     note = warehouse.folder / ".verified.json"
     before = _read_note(note)
     now = time.time()
@@ -40,13 +43,14 @@ def find_damage(warehouse: Warehouse, tables_only: bool = False) -> list[str]:
             if known[:2] == mark and 0 <= now - known[2] < _AGAIN_AFTER:
                 verified[name] = known
                 continue
-            with warehouse.open(partition) as file:
-                file.verify()
+            verify(path)
             verified[name] = [*mark, now]
         except FileNotFoundError:
             continue  # replaced just now
-        except UserError as damaged:
-            said.append(str(damaged))
+        except DamagedFileError as error:
+            said.append(warehouse.set_aside(partition, path, str(error)))
+        except OSError as error:
+            raise warehouse.out_of_reach(partition, error) from error
     for asset in () if tables_only else [asset for asset in STAGES if asset not in SCHEMAS]:
         said += [
             f"{shown_name(Partition(asset, key))} of pool '{warehouse.pool.name}' is damaged or incomplete: {folder}; "

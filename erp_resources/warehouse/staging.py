@@ -19,7 +19,7 @@ from erp_resources.warehouse.content import rounded_columns, same_but_for_roundi
 from erp_resources.warehouse.journal import Journal
 from erp_resources.warehouse.part_files import put_in_place
 from erp_resources.warehouse.schemas import SCHEMAS, fitted, shown_name
-from erp_resources.warehouse.table_file import DamagedFileError, TableFile, finding_damage, write_table_file
+from erp_resources.warehouse.table_file import DamagedFileError, TableFile, finding_damage, verify, write_table_file
 
 if TYPE_CHECKING:
     from erp_resources.warehouse.store import Warehouse
@@ -123,7 +123,7 @@ class Staging:
             if columns:
                 with TableFile(written, self._partition.asset) as new:
                     if same_but_for_rounding(old.read(columns), new.read(columns)):
-                        old.verify()
+                        verify(current)
                         return old
             old.close()
         except DamagedFileError:

@@ -91,7 +91,7 @@ class Warehouse:
         except DamagedFileError:
             pass
         except OSError as error:
-            raise self._out_of_reach(partition, error) from error
+            raise self.out_of_reach(partition, error) from error
         return None
 
     def open(self, partition: Partition) -> TableFile:
@@ -106,7 +106,7 @@ class Warehouse:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise self._out_of_reach(partition, error) from error
+            raise self.out_of_reach(partition, error) from error
         raise UserError(
             f"{shown_name(partition)} of pool '{self.pool.name}' is not there yet; make it with: "
             f"erp run --pool {self.pool.name}"
@@ -160,7 +160,8 @@ class Warehouse:
                         break
         return [found.current for found in self.part_files(asset) if found.current]
 
-    def _out_of_reach(self, partition: Partition, error: OSError) -> UserError:
+    def out_of_reach(self, partition: Partition, error: OSError) -> UserError:
+        """What is said of a file that the system does not let be read: it is not damaged, and not made again."""
         return UserError(f"{shown_name(partition)} of pool '{self.pool.name}' cannot be read: {error}; mend that first")
 
     # ---- writing

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,9 +20,14 @@ from erp_resources.lineage import Stamp
 from erp_resources.warehouse.content import ContentHash
 from erp_resources.warehouse.schemas import late_columns, with_late_columns
 
-_SCHEMA = b"erp.schema"
-"""In the footer the hash of the columns' names and types, where pages carry checksums, and the content is hashed as
-`ContentHash` does today."""
+_MAGIC = b"PAR1"
+_MARK = b"ERP1"
+_DIGEST_BYTES = 16
+"""A file begins with Parquet's magic, the mark, and the hash of all that follows, which readers of Parquet pass over,
+since the footer gives the places of the data. Pages have checksums of their own, the footer has none, and there one
+changed bit makes another column's name."""
+
+_BLOCK_BYTES = 2**20
 
 
 class DamagedFileError(Exception):
@@ -96,19 +101,6 @@ class TableFile:
             with contextlib.suppress(DamagedFileError):
                 yield self.read_row_group(index, columns)
 
-    def verify(self) -> None:
-        """Read everything, and see that it is what was written."""
-        content = ContentHash()
-        with self._looking():
-            for index in range(self.num_row_groups):
-                content.update(self._file.read_row_group(index))
-            schema = (self._file.metadata.metadata or {}).get(_SCHEMA)
-            if schema is None or self.stamp is None:
-                return  # of before
-            is_whole = not self.num_rows or self.stamp.content == content.columns()
-            if schema != _hash_of(self._file.schema_arrow) or not is_whole:
-                raise DamagedFileError("what it holds is not what was written")
-
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -153,24 +145,40 @@ def _stamp_in(metadata: dict[bytes, bytes] | None) -> Stamp | None:
         return None
 
 
-def _hash_of(schema: pa.Schema) -> bytes:
-    # Parquet and Arrow call the items of a list by different names.
-    kinds = [
-        f"list of {field.type.value_type}" if pa.types.is_list(field.type) else str(field.type) for field in schema
-    ]
-    columns = json.dumps([[field.name, kind] for field, kind in zip(schema, kinds, strict=True)])
-    return hashlib.blake2b(columns.encode(), digest_size=16).hexdigest().encode()
+def verify(path: Path) -> None:
+    """See that every byte of a file is as it was written; of a file from before there were hashes, that it can be read.
+
+    Raises `DamagedFileError` when not.
+    """
+    with finding_damage(), path.open("rb") as file:
+        head = file.read(len(_MAGIC) + len(_MARK))
+        if head == _MAGIC + _MARK:
+            if file.read(_DIGEST_BYTES) != _digest(file):
+                raise DamagedFileError("its bytes are not those that were written")
+            return
+    with finding_damage(), pq.ParquetFile(path, page_checksum_verification=True) as table:
+        for index in range(table.num_row_groups):
+            table.read_row_group(index)
+
+
+def _digest(file: BinaryIO) -> bytes:
+    """The hash of the rest of a file."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.digest()
 
 
 def write_table_file(
     path: Path, schema: pa.Schema, tables: Iterable[pa.Table], fingerprint: str, settings: str
 ) -> Stamp:
-    """Write tables, a row group each, with the stamp of what they hold; on disk when this returns.
-
-    Without statistics: nothing checks them, and a reader that skips rows by them would be led astray by damage.
-    """
+    """Write tables, a row group each, with the stamp of what they hold; on disk when this returns."""
     content = ContentHash()
-    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, write_statistics=False) as writer:
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        sink.write(_MARK + bytes(_DIGEST_BYTES))  # the magic is there by now
         for table in tables:
             content.update(table)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
@@ -179,8 +187,12 @@ def write_table_file(
             "erp.fingerprint": stamp.fingerprint,
             "erp.content": json.dumps(stamp.content),
             "erp.settings": stamp.settings,
-            _SCHEMA.decode(): _hash_of(schema).decode(),
         }
         writer.add_key_value_metadata(metadata)
+    with path.open("r+b") as file:
+        file.seek(len(_MAGIC) + len(_MARK) + _DIGEST_BYTES)
+        digest = _digest(file)
+        file.seek(len(_MAGIC) + len(_MARK))
+        file.write(digest)
     sync(path)
     return stamp
