@@ -7,7 +7,7 @@ and files (`finding`), and public shapes (`shapes`).
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +23,9 @@ from erp_resources.recorded import wide
 from erp_resources.recorded.columns import NAMES, Columns, at_least, missing, roles_in
 from erp_resources.recorded.copies import without_copies
 from erp_resources.recorded.finding import Plan, find, names_of
-from erp_resources.recorded.sources import Tidy, rows_of
-from erp_resources.settings import UserError
+from erp_resources.recorded.shapes.interface import Shape
+from erp_resources.recorded.sources import File, Tidy, rows_of
+from erp_resources.settings import UserError, shown
 from erp_resources.tables import Rows, listed
 
 SPLITS = ("train", "test", "ood")
@@ -207,9 +208,21 @@ def _load(source: Path, path: str, columns: Columns, state: tuple[tuple[str, int
     )
 
 
+def _read_shape(shape: Shape, files: Sequence[File]) -> Tidy:
+    """The outcomes in files of a public shape. Raises `UserError` where something in them has another form."""
+    try:
+        return shape.read(files)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Readers take what is deep inside of others' logs for what their makers say that it is.
+        raise UserError(
+            f"{listed([file.name for file in files])}: it looks like {shape.form}, but something in it has another "
+            f"form ({shown(error, 80)}); write the outcomes as a table with the columns prompt, llm and reward"
+        ) from error
+
+
 def _read(plan: Plan, columns: Columns) -> _Read:
     if plan.shape is not None:
-        found: Tidy = plan.shape.read(plan.outcomes)
+        found = _read_shape(plan.shape, plan.outcomes)
         present = found.rows.table.column_names
         roles = {role: column for role, column in found.roles.items() if column in present}
         for role in ("prompt", "llm"):
