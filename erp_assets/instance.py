@@ -6,6 +6,7 @@ out: what is there of a pool; the files tell that (`states`).
 
 import contextlib
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,8 @@ def in_words(error: BaseException, home: Path, root: Path) -> str | None:
             return f"Dagster's database in {home} is busy: another process writes to it; run the same command again"
         if isinstance(one, PermissionError) or "readonly database" in told or "unable to open database" in told:
             return f"the Dagster instance in {home} cannot be written: {_last_words(one)}"
+        if unset := re.search(r'environment variable "([^"]+)" which is not set', told):
+            return f"{home / 'dagster.yaml'} reads the environment variable {unset[1]}, which is not set: export it"
         if isinstance(one, PostProcessingError):
             return f"{home / 'dagster.yaml'}: {told}"
         if isinstance(one, yaml.YAMLError | dg.DagsterInvalidConfigError) or told.startswith(_NO_MAPPING):
