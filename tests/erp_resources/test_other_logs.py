@@ -47,6 +47,50 @@ def places(value: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*keys, key))
 
 
+def read(file: Path) -> Any:
+    text = file.read_text()
+    return [json.loads(line) for line in text.splitlines()] if file.suffix == ".jsonl" else json.loads(text)
+
+
+def write(file: Path, value: Any) -> None:
+    file.write_text("\n".join(map(json.dumps, value)) if file.suffix == ".jsonl" else json.dumps(value))
+
+
+def change(value: Any, place: tuple[Any, ...], other: Any, is_gone: bool = False) -> None:
+    """Put something else at a place of a JSON value, or nothing."""
+    *outer, last = place
+    for key in outer:
+        value = value[key]
+    if is_gone:
+        del value[last]
+    else:
+        value[last] = other
+
+
+@pytest.mark.parametrize(
+    ("build", "pattern", "place", "other"),
+    [
+        (sets.ultrafeedback, "*.jsonl", (3, "completions", 2), "x"),
+        (sets.helm, "scenario_state.json", ("request_states", 0, "instance"), True),
+        (sets.promptfoo_json, "*.json", ("results", "results", 2, "response"), [{}]),
+        (sets.inspect_ai, "*.json", ("samples", 1), [{"role": "user", "content": "x"}]),
+        (sets.openai_evals, "*.jsonl", (3, "data"), [None]),
+    ],
+)
+def test_what_a_log_does_not_hold_is_told_of_its_file(
+    tmp_path: Path, build: sets.Builder, pattern: str, place: tuple[Any, ...], other: Any
+) -> None:
+    found = build(tmp_path)
+    file = sorted(found.rglob(pattern))[0] if found.is_dir() else found
+    value = read(file)
+    change(value, place, other)
+    write(file, value)
+    with pytest.raises(
+        UserError, match=r"looks like .*, but something in it has another form \(.*\); write the outcomes"
+    ):
+        load_outcomes(str(found), tmp_path)
+
+
 @given(
     log=st.sampled_from([build.__name__ for build in LOGS]),
     place=st.integers(0, 10_000),
@@ -60,18 +104,10 @@ def test_a_log_with_something_else_in_one_place_is_understood_or_refused(
     files = sorted(file for file in found.rglob("*.json*")) if found.is_dir() else [found]
     file = files[place % len(files)]
     before = file.read_text()
-    is_lines = file.suffix == ".jsonl"
-    value = [json.loads(line) for line in before.splitlines()] if is_lines else json.loads(before)
+    value = read(file)
     all_places = list(places(value))
-    *outer, last = all_places[place % len(all_places)]
-    holder = value
-    for key in outer:
-        holder = holder[key]
-    if is_gone:
-        del holder[last]
-    else:
-        holder[last] = other
-    file.write_text("\n".join(map(json.dumps, value)) if is_lines else json.dumps(value))
+    change(value, all_places[place % len(all_places)], other, is_gone)
+    write(file, value)
     try:
         outcomes = load_outcomes(str(found), found.parent)
     except UserError as error:
