@@ -83,7 +83,7 @@ def main() -> None:
         print("| command | status | CPU s | wall s | peak MiB |\n|---|---|---|---|---|")
         given = [f"--reward=r{reward}" for reward in range(arguments.rewards)]
         profile = ["-m", "cProfile", "-o", str(root / "run.pstats")] if arguments.profile else []
-        measured("import", root, "-m", "erp_assets", "import", "big.parquet", "--name", "big", "--cost", "cost", *given)
+        measured("import", root, "-m", "erp_assets", "import", "big.parquet", "--name", "big", *given)
         measured("run", root, *profile, "-m", "erp_assets", "run", "--pool", "big", "--json")
         measured("status", root, "-m", "erp_assets", "status", "--pool", "big")
         measured("report", root, "-m", "erp_assets", "report", "--pool", "big", "--json")

@@ -78,9 +78,13 @@ class Executor:
         Raises `KeyboardInterrupt` when the run heard a signal, and `UserError` when the disk is full.
         """
         assets = {dg.AssetKey([self._pool.name, asset]) for asset in run.assets}
-        checks = {check for check in self._job.asset_layer.asset_graph.asset_check_keys if check.asset_key in assets}
-        job = self._job.get_subset(asset_selection=set() if run.checks_only else assets, asset_check_selection=checks)
+        job = self._job
+        if run.checks_only:
+            every = job.asset_layer.asset_graph.asset_check_keys
+            checks = {check for check in every if check.asset_key in assets}
+            job = job.get_subset(asset_selection=set(), asset_check_selection=checks)
         result = job.execute_in_process(
+            asset_selection=None if run.checks_only else sorted(assets),
             instance=self._instance,
             tags=self._tags(run),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

@@ -20,7 +20,7 @@ from erp_assets.execution import Executor, wait_for_gpu
 from erp_assets.lock import only_one
 from erp_assets.runs import Outcome, Run, rectangles, run_pool
 from erp_assets.stage import GPU
-from erp_assets.states import pool_states
+from erp_assets.states import failed_checks, look, pool_states
 from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
@@ -171,6 +171,70 @@ def test_a_constant_reward_from_one_sample_is_undefined_and_breaks_nothing(
     assert table["r2"].null_count == table["noise_ceiling"].null_count == table.num_rows
     report = Warehouse(constant).place(Partition("report", "")) / "report.html"
     assert "undefined" in report.read_text()
+
+
+def test_the_reason_of_a_failed_run_is_the_error_and_never_a_warning(
+    pool: Pool, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ValueError("no such\nweights")
+
+    monkeypatch.setattr(type(pool.embedder), "load", fail)
+    (outcome,) = run_pool(pool, instance, select=["prompts", "prompt_embeddings", "features"])
+    assert outcome.error == "ValueError: no such weights (the traceback stands in the Dagster UI: erp ui)"
+    warned = [check.check for check in failed_checks(pool)]
+    assert warned == ["categories_are_filled"]  # of prompts, in the same run
+    (run,) = instance.get_runs()
+    (failure,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert failure.dagster_event is not None
+    told = failure.dagster_event.step_failure_data.user_failure_data
+    assert told is not None
+    assert told.description == told.metadata["why"].value == "ValueError: no such weights"
+    why = look(pool).failures[Partition("prompt_embeddings", "")]
+    assert (why.said, why.run) == ("ValueError: no such weights", run.run_id)
+
+
+def test_runs_say_what_they_are_of(made_pool: Pool, instance: dg.DagsterInstance) -> None:
+    keys = ("small|taste", "large|taste")
+    run = Run(("expected_rewards",), keys)
+    assert Executor(build_defs([made_pool]), made_pool, instance).execute(run) is None
+    (found,) = instance.get_runs()
+    assert found.tags["erp/stage"] == run.title == "expected_rewards taste (2 partitions)"
+    assert found.tags["erp/pool"] == "demo"
+    assert found.tags["erp/process"].split()[1] == str(os.getpid())
+    assert found.asset_selection == {dg.AssetKey(["demo", "expected_rewards"])}
+
+
+def test_a_range_of_one_partition_has_its_verdict(made_pool: Pool, instance: dg.DagsterInstance) -> None:
+    key = dg.AssetKey(["demo", "probes"])
+    check = dg.AssetCheckKey(key, "probes_are_finite")
+    job = build_defs([made_pool]).resolve_implicit_global_asset_job_def().get_subset(asset_selection={key})
+    ends = {f"dagster/asset_partition_range_{end}": "small|taste" for end in ("start", "end")}  # as a backfill does
+    assert job.execute_in_process(instance=instance, tags=ends).success
+    infos = instance.event_log_storage.get_asset_check_partition_info([check])
+    verdicts = {info.partition_key: info.latest_execution_status.value for info in infos if info.partition_key}
+    assert verdicts == {"small|taste": "SUCCEEDED"}
+
+
+def test_recorded_llms_share_a_run_and_sampled_ones_have_their_own(
+    edit_pool: EditPool, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (project / "pools" / "demo.yaml").read_text()
+    llms = text[text.index("  small:") : text.index("reward_models:")]
+    entries = "".join(f"  {name}: {{backend: recorded, path: data, llm: {name}, cost: 1}}\n" for name in "abc")
+    edit_pool(llms, entries + "  d: {backend: transformers, model: models/small, cost: 1}\n")
+    pool = edit_pool(
+        "  vowels:",
+        "  given:\n    backend: recorded\n    column: reward\n    otherwise: {backend: verifiable, check: numeric}\n  vowels:",
+    )
+    assert rectangles(pool, "generations", list("abcd")) == [("a", "b", "c"), ("d",)]
+    keys = [f"{llm}|{name}" for name in ("taste", "given", "vowels") for llm in "ab"]
+    assert rectangles(pool, "rewards", keys) == [
+        ("a|taste", "b|taste"),
+        ("a|given", "b|given"),
+        ("a|vowels", "b|vowels"),
+    ]
+    assert rectangles(pool, "generations", list("abcd"), loads_models=False) == [tuple("abcd")]
 
 
 def test_every_partition_of_a_run_has_a_verdict_of_its_own_each_time(
