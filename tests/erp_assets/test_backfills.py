@@ -64,6 +64,26 @@ class Daemon:
             None,
             None,
         )
+        return self._do(backfill)
+
+    def from_failure(self) -> BulkActionStatus:
+        """Do what a click on Re-execute from failure does with the latest backfill."""
+        graph = load_definitions(self.root).resolve_asset_graph()
+        (latest,) = self.instance.get_backfills(limit=1)
+        data = latest.get_asset_backfill_data(graph)
+        again = PartitionBackfill.from_asset_graph_subset(
+            uuid.uuid4().hex[:8],
+            time.time(),
+            dict(latest.tags),
+            self.instance,
+            data.target_subset - data.materialized_subset,
+            None,
+            None,
+            None,
+        )
+        return self._do(again)
+
+    def _do(self, backfill: PartitionBackfill) -> BulkActionStatus:
         self.instance.add_backfill(backfill)
         for _ in range(_MOST_ROUNDS):
             for error in execute_backfill_iteration(self._context, logging.getLogger("backfills")):
@@ -123,7 +143,7 @@ def test_materialize_all_of_a_new_pool_makes_everything_and_checks_it(daemon: Da
     assert run_pool(load_pool("demo", daemon.root), daemon.instance) == []
 
 
-def test_an_llm_that_fails_stops_what_gathers_in_a_backfill_and_not_the_chains_of_others(
+def test_an_llm_that_fails_stops_what_gathers_and_not_the_chains_of_others_and_from_failure_makes_the_rest(
     daemon: Daemon, made_project: Path
 ) -> None:
     shutil.copytree(made_project / "warehouse", daemon.root / "warehouse", dirs_exist_ok=True)
@@ -138,6 +158,9 @@ def test_an_llm_that_fails_stops_what_gathers_in_a_backfill_and_not_the_chains_o
     made = {p for p, note in notes if note.last_try and note.last_try.began > began}
     assert {Partition("rewards", "small|taste"), Partition("rewards", "small|vowels")} <= made
     assert not any(p.asset == "zooter" for p in made)
+    shutil.copytree(made_project / "models" / "large", daemon.root / "models" / "large")
+    assert daemon.from_failure() == BulkActionStatus.COMPLETED_SUCCESS
+    assert set(daemon.states().values()) == {"materialized"}
 
 
 def test_one_llm_one_reward_model_and_a_range_are_made_from_what_is_there(daemon: Daemon, made_project: Path) -> None:
