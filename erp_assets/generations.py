@@ -215,7 +215,7 @@ def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
     if partition.key not in warehouse.pool.sampled_llms:
         return _recorded(warehouse, partition)
     sampling = warehouse.pool.sampling
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         connection.execute(
             "CREATE TEMP TABLE counted AS SELECT prompt_id, count(g.sample) AS samples,"
             " count(DISTINCT g.sample) AS distinct_samples, coalesce(max(g.sample), -1) AS last,"
@@ -255,7 +255,7 @@ def every_prompt_has_n_samples(place: tuple[Warehouse, Partition]) -> Verdict:
 
 def _recorded(warehouse: Warehouse, partition: Partition) -> Verdict:
     """Of an LLM with recorded outcomes: some prompt has one. Those without are missing cells, which are allowed."""
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         prompts, covered, silent = connection.execute(
             "SELECT (SELECT count(*) FROM prompts), count(DISTINCT prompt_id), count(error) FROM generations"
             " WHERE llm = $1",
@@ -285,7 +285,7 @@ def responses_are_not_cut(place: tuple[Warehouse, Partition]) -> Verdict:
 def _share_of(place: tuple[Warehouse, Partition], condition: str, most: float, wrong: str) -> Verdict:
     """A verdict on the share of responses for which a condition of SQL holds, with the prompts that have most."""
     warehouse, partition = place
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         share = connection.execute(
             f"SELECT coalesce(mean(({condition})::INT), 0) FROM ({_ANSWERED})", [partition.key]
         ).fetchall()[0][0]
@@ -301,7 +301,7 @@ def _share_of(place: tuple[Warehouse, Partition], condition: str, most: float, w
 def responses_depend_on_the_prompt(place: tuple[Warehouse, Partition]) -> Verdict:
     """No response is the same for more than half of the prompts, as a broken or cheating LLM's is."""
     warehouse, partition = place
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         prompts = connection.execute(
             f"SELECT count(DISTINCT prompt_id) FROM ({_ANSWERED})", [partition.key]
         ).fetchall()[0][0]
@@ -328,7 +328,7 @@ def token_counts_are_plausible(place: tuple[Warehouse, Partition]) -> Verdict:
     limit = warehouse.pool.sampling.max_tokens
     if partition.key not in warehouse.pool.sampled_llms:
         return Verdict([])  # its costs are recorded, too, or its tokens were counted by someone else
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         prompt_tokens, most, tokens, characters = connection.execute(
             "SELECT coalesce(mean(prompt_tokens), 0), coalesce(max(completion_tokens), 0),"
             f" coalesce(sum(completion_tokens), 0), coalesce(sum(length(response)), 0) FROM ({_ANSWERED})",
@@ -354,7 +354,7 @@ def the_model_is_the_one_asked_for(place: tuple[Warehouse, Partition]) -> Verdic
     asked = getattr(entry, "model", None)
     if partition.key not in warehouse.pool.sampled_llms or asked is None:
         return Verdict([])
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         rows = connection.execute(
             "SELECT model, count(*) AS responses FROM generations WHERE llm = $1 AND model IS NOT NULL"
             " GROUP BY model ORDER BY responses DESC, model",
@@ -415,7 +415,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
 
 
 def _summary(warehouse: Warehouse, partition: Partition) -> dict[str, float | int | None]:
-    with warehouse.connect() as connection:
+    with warehouse.connect("prompts", "generations") as connection:
         rows, tokens, cut, empty = connection.execute(
             "SELECT count(*), mean(completion_tokens), mean((finish_reason = 'length')::INT),"
             " mean((response = '')::INT) FROM generations WHERE llm = $1 AND error IS NULL",

@@ -241,9 +241,9 @@ class Warehouse:
 
     # ---- DuckDB
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection of one's own, with every table of the pool as a view."""
-        return self.views.connect()
+    def connect(self, *tables: str) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection of one's own, with these tables of the pool, or all, as views."""
+        return self.views.connect(tables or tuple(SCHEMAS))
 
     def refresh_views(self) -> None:
         """Bring `warehouse/<pool>.duckdb` up to date."""

@@ -46,7 +46,7 @@ class Views:
         self._warehouse = warehouse
         self._note = warehouse.folder / ".staging" / "views.json"
 
-    def connect(self, assets: Iterable[str] = tuple(SCHEMAS)) -> duckdb.DuckDBPyConnection:
+    def connect(self, assets: Iterable[str]) -> duckdb.DuckDBPyConnection:
         """A connection of one's own, with these tables as they are now."""
         connection = duckdb.connect()
         for asset in assets:
