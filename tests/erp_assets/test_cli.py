@@ -59,7 +59,7 @@ def test_route_tells_predictions_costs_and_the_choice(finished: Path, erp: Comma
     status, out, _ = erp(finished, "route", "What is 7 plus 5?", "--json")
     answer = json.loads(out)
     assert status == 0
-    assert set(answer) == {"llm", "predicted", "cost", "exchange_rate", "reward_model", "stale", "made"}
+    assert set(answer) == {"llm", "recorded_as", "predicted", "cost", "exchange_rate", "reward_model", "stale", "made"}
     assert answer["cost"] == {"small": 1, "large": 3}
     assert answer["reward_model"] == "taste"
     assert answer["llm"] == max(answer["predicted"], key=answer["predicted"].get)
