@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from erp_assets.generations import MOST_ALIKE
 from erp_assets.import_file import HUB_MODEL, mean
 from erp_assets.prompts import (
+    FEWEST_PROMPTS,
     Corpus,
     categories_are_filled,
     no_test_prompt_is_a_train_prompt,
@@ -88,6 +89,11 @@ def of_the_choice(
     if len(llms) == 1:
         found.append(f"there is one LLM, {llms[0]}: nothing to route between; give the outcomes of others, too")
     for column in columns:
+        if (together := _together(outcomes, llms, column)) < FEWEST_PROMPTS:
+            found.append(
+                f"{together:,} prompts have a reward '{column}' of every LLM: evaluations use only these; leave out "
+                "LLMs with few prompts, or give more outcomes"
+            )
         if _LESS_IS_BETTER.fullmatch(column):
             found.append(
                 f"reward '{column}' is taken as it is: more is better. If less is better, write the column with its "
@@ -107,6 +113,15 @@ def of_the_choice(
     if changed:
         found.append(f"names that are another in the pool file: {listed(changed)}")
     return found
+
+
+def _together(outcomes: Outcomes, llms: Sequence[str], column: str) -> int:
+    """How many prompts have a reward of every LLM."""
+    cells = outcomes.cells.filter(
+        pc.and_(pc.is_valid(outcomes.cells[column]), pc.is_in(outcomes.cells["llm"], value_set=pa.array(llms)))
+    )
+    counts = cells.select(["prompt_id", "llm"]).group_by("prompt_id").aggregate([("llm", "count_distinct")])
+    return int(pc.sum(pc.equal(counts["llm_count_distinct"], len(llms))).as_py() or 0)
 
 
 def has_answers(outcomes: Outcomes) -> bool:

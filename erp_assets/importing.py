@@ -67,7 +67,7 @@ def import_outcomes(
 
     Parameters
     ----------
-    path : of a file or folder, absolute or relative to the working directory
+    path : of a file or folder, absolute or relative to the working directory, or else to the project
     name : of the pool
     root : the project's folder
     rewards : the columns that are rewards; of wide data, those of the LLMs that are wanted. Without them, the column
@@ -88,6 +88,8 @@ def import_outcomes(
     file = root / POOLS_FOLDER / f"{name}.yaml"
     _refuse_if_there(file, root)
     source = Path(path).expanduser().resolve()
+    if not source.exists() and (root / path).exists():
+        source = (root / path).resolve()  # where erp sql writes files
     outcomes = load_outcomes(str(source), root, columns, path)
     chosen, used = _chosen(outcomes, rewards, path)
     llms, without = _with_rewards(outcomes, chosen, used)
@@ -96,13 +98,14 @@ def import_outcomes(
         cost = find_column([cost], outcomes.rewards, path) or _no_column("--cost", cost, outcomes)
     costs = costs_of(outcomes, llms, cost)
     names = entry_names(llms, "llm")
-    stored = root / WAREHOUSE_FOLDER / name / ".imported" if copy else source
-    stored = stored / source.name if copy and source.is_file() else stored
+    copies = root / WAREHOUSE_FOLDER / name / ".imported"
+    stored = source if not copy else copies / source.name if source.is_file() else copies
     where = stored.relative_to(root).as_posix() if stored.is_relative_to(root) else str(stored)
     text = pool_file(name, where, names, entry_names(used, "reward"), costs, columns, has_answers(outcomes))
     _write_new(file, text, root)
     try:
         if copy:
+            shutil.rmtree(copies, ignore_errors=True)  # of a pool of this name that is deleted
             _copy(files_of(str(source), root, columns), source, stored)
         pool = load_pool(name, root)
         frame, is_own = _split(outcomes, pool)
@@ -133,6 +136,8 @@ def import_outcomes(
         )
     except BaseException:
         file.unlink()
+        if copy:
+            shutil.rmtree(copies, ignore_errors=True)
         raise
 
 

@@ -41,7 +41,8 @@ def import_(
         print_json(dataclasses.asdict(found))
         return
     splits = ", ".join(f"{count:,} {split}" for split, count in found.splits.items())
-    say(f"{path} is {found.form}. {found.prompts:,} prompts in {found.categories} categories ({splits})")
+    many = "1 category" if found.categories == 1 else f"{found.categories:,} categories"
+    say(f"{path} is {found.form}. {found.prompts:,} prompts in {many} ({splits})")
     say(f"read as: {found.read_as}")
     rewards = [row["reward"] for row in found.rewards]
     has_costs = any(row["cost"] is not None for row in found.llms)

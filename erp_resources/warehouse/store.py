@@ -49,7 +49,7 @@ class Warehouse:
 
     def _partition_path(self, partition: Partition) -> Path:
         names = names_in(partition.key, STAGES[partition.asset].dimensions)
-        return Path(*(f"{dimension}={quote(name, safe='')}" for dimension, name in names.items()))
+        return Path(*(f"{dimension}={_quoted(name)}" for dimension, name in names.items()))
 
     def folders(self, asset: str) -> dict[str, Path]:
         """The keys of all partitions of an asset that have a folder, whatever is in it."""
@@ -320,3 +320,8 @@ def _joint_digest(place: Path) -> str:
     for path in sorted(path for path in place.iterdir() if path.name != _STAMP):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def _quoted(name: str) -> str:
+    """A name as a part of a path: percent-encoded, and so that DuckDB does not take an LLM called null for none."""
+    return f"%{ord(name[0]):02X}{name[1:]}" if name.lower() == "null" else quote(name, safe="")

@@ -63,6 +63,8 @@ def test_a_tidy_set_is_imported_run_and_routed(project: Path, erp_command: Erp, 
     router = load_router(pool, "reward")
     assert router.route(["What is 700 plus 12?"]).llms == ["vendor/sums-7b"]
     assert router.route(["Describe in one word how the 90. colour looks to you."]).llms == ["vendor/words-13b"]
+    done = erp_command("route", "--pool", "logs", "Describe in one word how the 90. colour looks to you.", "--json")
+    assert json.loads(done.stdout)["recorded_as"] == "vendor/words-13b"
     assert run_pool(pool, instance) == []
     shutil.rmtree(folder)
     assert "there is no" in erp_command("run", "--pool", "logs").stderr

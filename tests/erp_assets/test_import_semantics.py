@@ -424,6 +424,30 @@ def test_of_two_imports_at_once_one_wins_and_the_other_is_refused(root: Path) ->
     assert list(load_pool("x", root).llms) == ["small", "large"]
 
 
+def test_prompts_that_not_all_llms_have_are_told(root: Path) -> None:
+    file = tidy(root, llm=[f"model-{i % 12}" for i in range(2 * N)])
+    assert any("0 prompts have a reward 'reward' of every LLM" in finding for finding in imported(root, file).findings)
+
+
+def test_a_copy_holds_nothing_of_a_pool_that_was_there_before(root: Path) -> None:
+    frame = pd.read_csv(tidy(root))
+    frame.to_csv(_in(root / "a", "one.csv"), index=False)
+    frame[:10].to_csv(_in(root / "b", "two.csv"), index=False)
+    imported(root, root / "a", copy=True)
+    imported(root, root / "b", copy=True)
+    assert [file.name for file in (root / "warehouse" / "x" / ".imported").iterdir()] == ["two.csv"]
+    assert load_outcomes("warehouse/x/.imported", root).prompts.num_rows == 5
+
+
+def test_a_path_is_of_the_working_folder_or_else_of_the_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tidy(root)
+    (root / "sub").mkdir()
+    monkeypatch.chdir(root / "sub")
+    assert import_outcomes("tidy.csv", "x", root).prompts == N
+    pd.read_csv(root / "tidy.csv")[:10].to_csv("tidy.csv", index=False)
+    assert import_outcomes("tidy.csv", "y", root).prompts == 5
+
+
 def test_a_refused_import_does_not_touch_the_pool_that_is_there(root: Path) -> None:
     imported(root, tidy(root))
     before = (root / "pools" / "x.yaml").read_text()

@@ -276,13 +276,15 @@ def test_any_duckdb_client_reads_the_tables_with_llm_and_reward_model_as_columns
     assert counted == [("small", "taste", 3), ("org/large", "taste", 5)]
 
 
-def test_names_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["007", "4.5", "null", "NULL", "true", "nan"])
+def test_names_that_look_like_numbers_or_nothing_stay_text(tmp_path: Path, name: str) -> None:
     (tmp_path / "pools").mkdir()
-    (tmp_path / "pools" / "demo.yaml").write_text(POOL.replace("small:", '"007":'))
+    (tmp_path / "pools" / "demo.yaml").write_text(POOL.replace("small:", f'"{name}":'))
     warehouse = Warehouse(load_pool("demo", tmp_path))
-    warehouse.write(Partition("rewards", "007|taste"), rewards(3), "f")
+    warehouse.write(Partition("rewards", f"{name}|taste"), rewards(3), "f")
+    assert warehouse.stored("rewards") == [f"{name}|taste"]
     with warehouse.connect() as connection:
-        assert connection.execute("SELECT DISTINCT llm FROM rewards").fetchall() == [("007",)]
+        assert connection.execute("SELECT DISTINCT llm FROM rewards").fetchall() == [(name,)]
 
 
 def test_a_client_that_holds_the_database_open_reads_the_state_it_opened_and_the_next_one_the_new(

@@ -72,7 +72,8 @@ def _metrics(one: dict[str, Any]) -> dict[str, float]:
 
 def _outcome(one: dict[str, Any]) -> dict[str, Any]:
     arguments = one["arguments"]
-    first: Any = next(iter(arguments.values()), None) if isinstance(arguments, dict) else (arguments or [None])[0]
+    every = list(arguments.values()) if isinstance(arguments, dict) else arguments
+    first: Any = every[0] if isinstance(every, list) and every else every
     asked = first.get("arg_0") if isinstance(first, dict) else first[0] if isinstance(first, list) and first else first
     if isinstance(asked, list) and len(asked) == 1:
         asked = asked[0]
