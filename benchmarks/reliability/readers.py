@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -36,6 +37,7 @@ llms:
 reward_models:
   taste: {backend: transformers, model: some/taste, input: chat}
 """
+KINDS = ("opens for each query", "holds for 50 queries", "own views")
 QUERY = "SELECT count(*), min(reward), max(reward), min(n), max(n), count(DISTINCT prompt_id) FROM rewards"
 
 
@@ -65,7 +67,17 @@ def is_whole(row: tuple[float, ...], rows: int) -> bool:
     return low == high and n_low == n_high == low + 1 and count == ids == rows + int(low) % 7
 
 
-def read(kind: str, root: Path, rows: int, done: Event, results: "multiprocessing.Queue[dict[str, object]]") -> None:
+class Met(NamedTuple):
+    """What one reader met; `states` are the replacements that it saw."""
+
+    kind: str
+    queries: int
+    errors: list[str]
+    mixed: int
+    states: int
+
+
+def read(kind: str, root: Path, rows: int, done: Event, results: "multiprocessing.Queue[Met]") -> None:
     """Query until told to stop, and tell what was seen."""
     warehouse = Warehouse(load_pool("readers", root))
     connect: Callable[[], duckdb.DuckDBPyConnection] = {
@@ -87,7 +99,7 @@ def read(kind: str, root: Path, rows: int, done: Event, results: "multiprocessin
                     mixed += not is_whole(row, rows)
         except Exception as error:
             errors.append(str(error).splitlines()[0])
-    results.put({"kind": kind, "queries": queries, "errors": errors, "mixed": mixed, "states": len(states)})
+    results.put(Met(kind, queries, errors, mixed, len(states)))
 
 
 def replacements(warehouse: Warehouse, count: int, rows: int, rate: float) -> Iterator[int]:
@@ -100,15 +112,14 @@ def replacements(warehouse: Warehouse, count: int, rows: int, rate: float) -> It
             time.sleep(max(0.0, 1 / rate - (time.monotonic() - began)))
 
 
-def trial(root: Path, readers: int, count: int, rows: int, rate: float = 0.0) -> tuple[list[dict[str, object]], float]:
+def trial(root: Path, readers: int, count: int, rows: int, rate: float = 0.0) -> tuple[list[Met], float]:
     """What every kind of reader met, and the seconds that the replacements took."""
     warehouse = Warehouse(make_pool(root))
     warehouse.write(PARTITION, table(0, rows), "0")
     context = multiprocessing.get_context("spawn")
     done, results = context.Event(), context.Queue()
-    kinds = ("opens for each query", "holds for 50 queries", "own views")
     processes = [
-        context.Process(target=read, args=(kinds[i % len(kinds)], root, rows, done, results), daemon=True)
+        context.Process(target=read, args=(KINDS[i % len(KINDS)], root, rows, done, results), daemon=True)
         for i in range(readers)
     ]
     for process in processes:
@@ -138,14 +149,16 @@ def main() -> None:
             Path(folder) / "project", options.readers, options.replacements, options.rows, options.rate
         )
     if options.json:
-        print(json.dumps({"readers": found, "seconds": seconds}, indent=2))
+        print(json.dumps({"readers": [one._asdict() for one in found], "seconds": seconds}, indent=2))
         return
     print(f"{options.replacements} replacements of a partition of {options.rows} rows in {seconds:.0f} s\n")
-    print(f"{'reader':22} {'queries':>8} {'states':>7} {'errors':>7} {'mixed':>6}")
-    for its in sorted(found, key=lambda its: str(its["kind"])):
-        errors = its["errors"]
-        assert isinstance(errors, list)
-        print(f"{its['kind']:22} {its['queries']:8} {its['states']:7} {len(errors):7} {its['mixed']:6}")
+    print(f"{'readers':26} {'queries':>8} {'states':>7} {'errors':>7} {'mixed':>6}")
+    for kind in KINDS:
+        its = [one for one in found if one.kind == kind]
+        errors = [error for one in its for error in one.errors]
+        queries, mixed = sum(one.queries for one in its), sum(one.mixed for one in its)
+        states = max((one.states for one in its), default=0)
+        print(f"{len(its)} {kind:24} {queries:8} {states:7} {len(errors):7} {mixed:6}")
         for error in sorted(set(errors))[:3]:
             print(f"    {error}")
 

@@ -22,6 +22,7 @@ from erp_resources.files import remove_left_over, replace_file
 from erp_resources.lineage import STAGES, Partition, Stamp, names_in
 from erp_resources.pool import WAREHOUSE_FOLDER, Pool
 from erp_resources.settings import UserError
+from erp_resources.warehouse.content import same_tensors_but_for_rounding
 from erp_resources.warehouse.part_files import PartFiles, part_files, set_aside
 from erp_resources.warehouse.schemas import SCHEMAS, shown_name
 from erp_resources.warehouse.staging import Staging
@@ -229,12 +230,20 @@ class Warehouse:
             return staging.commit_batches(value.schema, value.to_batches(max_chunksize=_ROWS_PER_GROUP))
 
     def write_files(self, partition: Partition, save: Callable[[Path], None], fingerprint: str) -> Stamp:
-        """Replace a partition of files: `save` is given the folder and replaces its files one by one."""
+        """Replace a partition of files: `save` is given the folder and replaces its files one by one.
+
+        Tensors that are the old ones but for rounding stay, as a table does.
+        """
         place = self.place(partition)
         with self.staging(partition, fingerprint):
             place.mkdir(parents=True, exist_ok=True)
             remove_left_over(place)
+            is_whole = self.stamp(partition) is not None
+            before = {path: path.read_bytes() for path in place.glob("*.safetensors")} if is_whole else {}
             save(place)
+            for path, old in before.items():
+                if path.exists() and (new := path.read_bytes()) != old and same_tensors_but_for_rounding(old, new):
+                    replace_file(path, old)
             stamp = Stamp(fingerprint, _digests(place))
             replace_file(place / _STAMP, json.dumps(stamp._asdict()).encode())
         return stamp

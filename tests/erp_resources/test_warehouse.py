@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import safetensors.numpy
 
 from erp import RidgeProbes
-from erp_resources.lineage import Partition
+from erp_resources.files import replace_file
+from erp_resources.lineage import Partition, Stamp
 from erp_resources.pool import Pool, load_pool
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
@@ -177,6 +179,24 @@ def test_a_partition_made_again_keeps_its_numbers_where_they_differ_by_rounding_
     for other in (probe(values[:-1]), probe(values).set_column(3, "n_train", pa.array([41], pa.int32()))):
         warehouse.write(place, probe(values), "first")
         assert warehouse.write(place, other, "second").content != before.content
+
+
+def test_tensors_saved_again_stay_where_they_differ_by_rounding_alone(warehouse: Warehouse) -> None:
+    place = Partition("features", "")
+    values = np.random.default_rng(0).normal(size=(20, 30))
+
+    def save(centres: np.ndarray, sizes: tuple[int, ...] = (4, 8)) -> Stamp:
+        tensors = safetensors.numpy.save({"centres": centres, "sizes": np.array(sizes)})
+        return warehouse.put(place, lambda folder: replace_file(folder / "features.safetensors", tensors), "f")
+
+    before = save(values)
+    assert save(noisy(values, 1e-11)) == before
+    stored = safetensors.numpy.load((warehouse.place(place) / "features.safetensors").read_bytes())
+    np.testing.assert_array_equal(stored["centres"], values)
+    assert warehouse.stamp(place) == before
+    assert save(noisy(values, 1e-6)) != before
+    assert save(values, (4, 9)) != before
+    assert save(values[:, :-1]) != before
 
 
 def test_probes_fitted_alone_or_by_other_threads_are_the_same_partition(warehouse: Warehouse) -> None:
