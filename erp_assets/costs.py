@@ -49,7 +49,8 @@ def price_per_response(llm: str, price: TokenPrice, generations: Partitions) -> 
     """
     with generations.open(llm) as file:
         table = file.read(columns=["finish_reason", "prompt_tokens", "completion_tokens"])
-    table = table.filter(pc.not_equal(table["finish_reason"], "error"))
+    # Where a server counted nothing there are zeros, which would make the LLM look cheap.
+    table = table.filter(pc.and_(pc.not_equal(table["finish_reason"], "error"), pc.greater(table["prompt_tokens"], 0)))
     tokens = [pc.mean(table[column]).as_py() or 0.0 for column in ("prompt_tokens", "completion_tokens")]
     if not all(tokens):
         raise UserError(

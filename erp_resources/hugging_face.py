@@ -18,6 +18,13 @@ _ONE_THREAD_PARAMETERS = 30_000_000
 """Below this a second thread on the CPU was measured to slow models down, tenfold where its core is busy."""
 
 
+_MARKERS = ("Quack nine", "Moo seven")
+"""A prompt and a response, to be found again in what a chat template makes of them."""
+_OTHER_TEMPLATE = (
+    "use another model, or put a chat_template.jinja that takes a user's and an assistant's text into its folder"
+)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and no warnings of transformers within the block."""
@@ -69,17 +76,61 @@ def load_chat_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:
             f"model '{model}': its tokenizer has no chat template, so it cannot be given a prompt "
             "as a user's message; use the instruct variant, or add chat_template.jinja to its folder"
         )
+    chat_texts(model, tokenizer, [(_MARKERS[0],)])
     return tokenizer
 
 
-def encode_chats(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+def encode_chats(model: str, tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
     """The tokens of prompts as a user's messages in the model's own template, ready for its answer."""
     if not prompts:
         return []
-    chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    texts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+    texts = chat_texts(model, tokenizer, [(prompt,) for prompt in prompts])
     encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return encoded
+
+
+def chat_texts(model: str, tokenizer: Any, chats: Sequence[tuple[str, ...]]) -> list[str]:
+    """Chats in the model's own template: each a prompt, which is then ready for its answer, or a prompt and a response.
+
+    Some templates read a message as a list of parts and drop one that is text, without a word: what comes out is
+    looked at. Raises `UserError` when the template cannot be used.
+    """
+    if not chats:
+        return []
+    as_content = _content_that_is_read(model, tokenizer, len(chats[0]))
+    with _explained(model, f"its chat template fails; {_OTHER_TEMPLATE}"):
+        return _rendered(tokenizer, chats, as_content)
+
+
+def _content_that_is_read(model: str, tokenizer: Any, messages: int) -> Callable[[str], Any]:
+    """How a message is put so that the template reads all of it: as text, or else as a list of parts."""
+    markers = _MARKERS[:messages]
+    failures = []
+    for as_content in (str, _as_parts):
+        try:
+            [text] = _rendered(tokenizer, [markers], as_content)
+        except Exception as error:  # templates raise what they like
+            failures.append(_cause(error))
+        else:
+            if all(marker in text for marker in markers):
+                return as_content
+    what = "the prompt" if messages == 1 else "the prompt or the response"
+    problem = f"fails: {failures[0]}" if failures else f"leaves out {what}"
+    raise UserError(f"model '{model}': its chat template {problem}; {_OTHER_TEMPLATE}")
+
+
+def _as_parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+def _rendered(tokenizer: Any, chats: Sequence[tuple[str, ...]], as_content: Callable[[str], Any]) -> list[str]:
+    messages = [
+        [{"role": role, "content": as_content(text)} for role, text in zip(("user", "assistant"), chat, strict=False)]
+        for chat in chats
+    ]
+    ready = len(chats[0]) == 1
+    texts: list[str] = tokenizer.apply_chat_template(messages, add_generation_prompt=ready, tokenize=False)
+    return texts
 
 
 def context_of(config: Any) -> int | None:

@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, field_validator
 
-from erp_resources.settings import Settings, Text, UserError
+from erp_resources.settings import Settings, Text, UserError, shown
 
 if TYPE_CHECKING:
     import openai
@@ -90,8 +90,12 @@ class OpenAIServer(Settings):
                 "leave out user, password, query and fragment, blanks and line breaks; write the address alone, as "
                 "http://localhost:8000/v1, and name the key's variable in api_key_env"
             )
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        try:
+            parts = urlsplit(base_url)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # its message repeats what stands in the place of the port
+            is_address = False
+        if not is_address:
             raise ValueError("this is no address of a server; write it as http://localhost:8000/v1")
         return base_url.rstrip("/")
 
@@ -115,24 +119,31 @@ class OpenAIServer(Settings):
 
     def check_server(self) -> None:
         """Ask the server which models it has. Raises `UserError` when it does not answer, or has no such model."""
-        client = self.model_copy(update={"max_retries": 0}).connect(lambda answer: "data" in answer)
+        client = self.model_copy(update={"max_retries": 0}).connect(_is_list)
         try:
             listed = client.run(client.ask(lambda api: api.models.with_raw_response.list()))
         except RefusedError as error:
-            raise client.error(f"the server does not list its models: {error}") from error
+            raise client.error(f"the server does not list its models: {client.words(str(error))}") from None
         names = [str(model.get("id")) for model in listed["data"] if isinstance(model, dict)]
         if names and self.model not in names:
             close = difflib.get_close_matches(self.model, names, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(names[:5])}"
+            hint = f"did you mean '{shown(close[0])}'?" if close else f"it has {shown(', '.join(names[:5]))}"
             raise client.error(f"the server has no model of this name; {hint}")
+
+    def key_variable(self) -> str:
+        """The variable of the key in words: by its name, unless that may be the key itself (gsk_..., AKIA...)."""
+        name = self.api_key_env or ""
+        is_name = re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name)
+        return f"the environment variable {name}" if is_name else "the environment variable that api_key_env names"
 
     def _key(self) -> str | None:
         if self.api_key_env is None:
             return None
         key = os.environ.get(self.api_key_env, "").strip()
-        place = f"model '{self.model}' at {self.base_url}: the environment variable {self.api_key_env}"
+        place = f"model '{self.model}' at {self.base_url}: {self.key_variable()}"
         if not key:
-            raise UserError(f"{place} is not set; put the key into it: export {self.api_key_env}=...")
+            name = self.api_key_env if self.api_key_env in place else "NAME"
+            raise UserError(f"{place} is not set; put the key into it: export {name}=...")
         if not key.isascii() or not key.isprintable() or " " in key:
             # The HTTP library would refuse the header and quote it, key and all.
             raise UserError(f"{place} holds characters that no key has (spaces, line breaks, accents); set it again")
@@ -257,11 +268,11 @@ class OpenAIClient:
                 f"no answer within {self._server.timeout:g} s {retries}; raise timeout or lower max_concurrency"
             )
         if not isinstance(error, openai.APIStatusError):
-            cause = self._words(str(error.__cause__ or error))[:_SHOWN]
+            cause = self.words(str(error.__cause__ or error))[:_SHOWN]
             return self._failed(f"the connection failed {retries} ({cause}); is the server up, and base_url right?")
-        said, status = self._words(_message(error.body)), error.status_code
+        said, status = self.words(_message(error.body)), error.status_code
         if status in _REFUSALS:
-            return RefusedError(said, error.param)
+            return RefusedError(said, error.param if isinstance(error.param, str) else None)
         said = said[:_SHOWN] or "it did not say why"
         if status == _NOT_AN_ANSWER:
             return self._failed(
@@ -279,9 +290,9 @@ class OpenAIClient:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             if key is None:
                 return "set api_key_env to the name of the environment variable that holds the key"
-            return f"check the key in the environment variable {key}"
+            return f"check the key in {self._server.key_variable()}"
         if wait is not None:
-            return f"it asks to be left alone for {self._words(wait)[:40]} seconds: run it again then"
+            return f"it asks to be left alone for {self.words(wait)[:40]} seconds: run it again then"
         if status == HTTPStatus.NOT_FOUND:
             return "check model and base_url"
         if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -291,16 +302,22 @@ class OpenAIClient:
     def _failed(self, problem: str, status: int | None = None) -> FailedError:
         return FailedError(str(self.error(problem)), status)
 
-    def _words(self, text: str) -> str:
+    def words(self, text: str) -> str:
         """What a server said, on one line."""
         text = self.without_secrets(text)
         return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _forms_of(key: str) -> tuple[str, ...]:
-    """The forms in which a key may come back: as it is, in an address, and in the base64 of an authorization."""
-    encoded = {base64.b64encode(form.encode()).decode().rstrip("=") for form in (key, f":{key}", f"Bearer {key}")}
-    return (key, *sorted({quote(key, safe="")} - {key}), *sorted(encoded))
+    """The forms in which a key may come back: as it is, in an address, in JSON, and in base64 wherever it begins."""
+    forms = {key, quote(key, safe=""), json.dumps(key)[1:-1], key.replace("/", "\\/")}
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + key.encode()).decode().rstrip("=")
+        # Without the letters that its neighbours have a part in.
+        core = encoded[(before * 8 + 5) // 6 : -1]
+        if len(core) >= _SECRET:
+            forms |= {core, core.replace("+", "-").replace("/", "_")}
+    return tuple(sorted(forms, key=len, reverse=True))
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -335,6 +352,10 @@ def _end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, thread: threading
     # The garbage collector may call this from any thread, the client's included.
     if threading.current_thread() is not thread:
         thread.join(timeout=5)
+
+
+def _is_list(answer: Any) -> bool:
+    return isinstance(answer, dict) and isinstance(answer.get("data"), list)
 
 
 def _message(body: object) -> str:

@@ -74,9 +74,9 @@ class _OpenAIEmbedder:
         embeddings = np.concatenate(parts)
         if not np.isfinite(embeddings).all():
             raise self._client.error("an embedding holds numbers that are not finite; see the server's log")
-        # A vector of zeros has no direction and stays as it is.
-        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-        embeddings /= np.where(norms == 0, 1, norms)
+        # A vector of zeros has no direction and stays as it is. By the largest number first: squares may overflow.
+        embeddings /= _or_one(np.abs(embeddings).max(axis=1, keepdims=True))
+        embeddings /= _or_one(np.linalg.norm(embeddings, axis=1, keepdims=True))
         return Embedded(embeddings.astype(np.float32), _longer(texts, self._settings.max_characters))
 
     async def _embed(self, texts: list[str]) -> NDArray[np.float64]:
@@ -93,10 +93,16 @@ class _OpenAIEmbedder:
             if [item["index"] for item in items] != list(range(len(texts))):
                 raise self._client.error(f"it gave {len(items)} embeddings for {len(texts)} texts; lower batch_size")
             return np.array([item["embedding"] for item in items], dtype=np.float64)
+        empty = sum(not text.strip() for text in texts)
         raise self._client.error(
             f"the server refuses a request of {len(texts)} texts, the longest of {max(map(len, texts))} characters: "
             f"{refused}; if one is too long set max_characters, if they are too many lower batch_size"
+            + (f"; {empty} of them are empty, which many servers refuse" if empty else "")
         )
+
+
+def _or_one(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(sizes == 0, 1, sizes)
 
 
 def _longer(texts: Sequence[str], characters: int | None) -> NDArray[np.bool_]:
@@ -109,13 +115,15 @@ async def _create(client: "openai.AsyncOpenAI", body: dict[str, Any]) -> Any:
 
 
 def _is_embeddings(answer: Any) -> bool:
+    """Whether there is an embedding of numbers, all of one length, for every index."""
     data = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+    if not isinstance(data, list) or not data or not all(isinstance(item, dict) for item in data):
         return False
     vectors = [item.get("embedding") for item in data]
     return (
-        all(isinstance(item.get("index"), int) for item in data)
-        and all(isinstance(vector, list) for vector in vectors)
+        all(type(item.get("index")) is int for item in data)
+        and all(isinstance(vector, list) and vector for vector in vectors)
         and len({len(vector) for vector in vectors}) == 1
-        and len(vectors[0]) > 0
+        and {type(number) for vector in vectors for number in vector} <= {int, float}
+        and all(abs(number) < 1e308 for vector in vectors for number in vector if type(number) is int)
     )

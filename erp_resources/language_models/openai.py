@@ -8,6 +8,7 @@ What a server answers is read as far as it can be, and never taken for more than
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import re
@@ -159,7 +160,10 @@ class OpenAILanguageModel:
     async def _answer_all(
         self, draws: Mapping[int, _Draw], keep: Callable[[int, Sequence[Sequence[Any]]], None]
     ) -> dict[int, Sequence[Answer]]:
-        """The answers to every prompt. What failed for one prompt alone is its error, once others are answered."""
+        """The answers to every prompt. What failed for some alone is their error, if the server answers otherwise.
+
+        Raises `UserError` when as many prompts in a row failed as may be under way: then the server does.
+        """
         failures: dict[int, FailedError] = {}
         answered: dict[int, Sequence[Answer]] = {}
 
@@ -174,12 +178,14 @@ class OpenAILanguageModel:
                 failures[index] = failure
             else:
                 settle(index, answers)
+                return
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= max(self._settings.max_concurrency, _FEWEST_FAILURES):
+                raise UserError(str(failures[index]))
 
         await gather(answer(index, draw) for index, draw in draws.items())
-        if failures and not self._has_served:
-            raise next(iter(failures.values()))
         if failures:
-            await self._fill(_Draw(_HARMLESS, 0, next(iter(draws.values())).sampling), 0, 1)  # or the server is down
+            await self._see_that_it_serves(next(iter(draws.values())).sampling)
         for index, failure in failures.items():
             settle(index, [failed_answer(str(failure))])
         return answered
@@ -200,6 +206,14 @@ class OpenAILanguageModel:
         if not self._has_served:
             await self._ask_something_harmless(draw.sampling)
         return [failed_answer(self._client.without_secrets(str(refused)) or "the server did not say why")]
+
+    async def _see_that_it_serves(self, sampling: Sampling) -> None:
+        """Raise `UserError` if the server fails at something harmless as well: then it is not the prompts that fail."""
+        if not self._has_served:
+            await self._ask_something_harmless(sampling)
+            return
+        with contextlib.suppress(RefusedError):  # who refuses is up
+            await self._fill(_Draw(_HARMLESS, 0, sampling), 0, 1)
 
     async def _ask_something_harmless(self, sampling: Sampling) -> None:
         """Raise `UserError` if the server refuses this as well: then the fault was not the prompt's."""
@@ -230,18 +244,11 @@ class OpenAILanguageModel:
         return answers
 
     async def _fill_if_it_can(self, draw: _Draw, first: int, count: int) -> list[Answer] | FailedError:
-        """What failed for some samples does not lose the others, which are paid for.
-
-        Raises `UserError` when as many requests in a row failed as may be under way: then the server does.
-        """
+        """What failed for some samples does not lose the others, which are paid for."""
         try:
             return await self._fill_at_once(draw, first, count)
-        except FailedError as error:
-            failure = error
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= max(self._settings.max_concurrency, _FEWEST_FAILURES):
-            raise UserError(str(failure))
-        return failure
+        except FailedError as failure:
+            return failure
 
     async def _fill_at_once(self, draw: _Draw, first: int, count: int) -> list[Answer]:
         """The same in one request, and in more if the server gives fewer samples than it was asked for."""

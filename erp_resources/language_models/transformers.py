@@ -61,7 +61,7 @@ class TransformersLLM(Settings):
         """See `Inspected`; loads no weights."""
         tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
         config = load_config(self.model, root, self.trust_remote_code)
-        lengths = [len(ids) for ids in encode_chats(tokenizer, prompts)]
+        lengths = [len(ids) for ids in encode_chats(self.model, tokenizer, prompts)]
         return Inspected.of(lengths, context_of(config), sampling)
 
     def fingerprint(self, root: Path) -> str:
@@ -103,7 +103,7 @@ class TransformersLanguageModel:
         """See `LanguageModel.sample`; a prompt fails when it and `sampling.max_tokens` exceed the context."""
         import torch
 
-        every = encode_chats(self.tokenizer, prompts)
+        every = encode_chats(self.name, self.tokenizer, prompts)
         too_long = self._too_long(every, sampling)
         kept = [index for index in range(len(every)) if index not in too_long]
         if not kept:

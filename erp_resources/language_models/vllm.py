@@ -62,7 +62,7 @@ class VLLMLLM(Settings):
         check_installed(self.model)
         tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
         config = load_config(self.model, root, self.trust_remote_code)
-        lengths = [len(ids) for ids in encode_chats(tokenizer, prompts)]
+        lengths = [len(ids) for ids in encode_chats(self.model, tokenizer, prompts)]
         limits = [context_of(config), self.options.get("max_model_len")]
         context = min((limit for limit in limits if isinstance(limit, int)), default=None)
         return Inspected.of(lengths, context if self.over_long == "refuse" else None, sampling)
@@ -145,7 +145,7 @@ class VLLMLanguageModel:
         """The tokens of the prompts that leave room for max_tokens, and why the others fail, by index."""
         room = self._engine.context - sampling.max_tokens
         encoded, too_long = {}, {}
-        for index, ids in enumerate(self._encode(prompts)):
+        for index, ids in enumerate(encode_chats(self._settings.model, self._tokenizer, prompts)):
             fitting = ids
             if len(ids) > room and self._settings.over_long == "truncate":
                 fitting = self._truncate(prompts[index], ids, room)
@@ -159,21 +159,14 @@ class VLLMLanguageModel:
                 )
         return encoded, too_long
 
-    def _encode(self, prompts: list[str]) -> list[list[int]]:
-        if not prompts:
-            return []
-        chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        texts = self._tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        encoded: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        return encoded
-
     def _truncate(self, prompt: str, ids: list[int], room: int) -> list[int]:
         """Leave out the prompt's first tokens: of the text, so that the template stays whole."""
         prompt_ids = self._tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
         cut = 0
         while (excess := len(ids) - room) > 0 and cut < len(prompt_ids):
             cut = min(cut + excess, len(prompt_ids))
-            [ids] = self._encode([self._tokenizer.decode(prompt_ids[cut:])])
+            shorter = self._tokenizer.decode(prompt_ids[cut:])
+            [ids] = encode_chats(self._settings.model, self._tokenizer, [shorter])
         return ids
 
     def _to_table(self, encoded: dict[int, list[int]], outputs: list[Any], n: int) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from erp_resources.hugging_face import few_threads, load_config, load_model, load_tokenizer
+from erp_resources.hugging_face import chat_texts, few_threads, load_config, load_model, load_tokenizer
 from erp_resources.model_files import model_fingerprint
 from erp_resources.reward_models.interface import RewardModel
 from erp_resources.settings import Count, Device, Settings, Text, UserError
@@ -118,6 +118,8 @@ def load_reward_tokenizer(model: str, input: Literal["pair", "chat"], root: Path
             f"model '{model}': its tokenizer has no chat template, which input: chat needs; "
             "use input: pair if the model reads a pair of texts"
         )
+    if input == "chat":
+        chat_texts(model, tokenizer, [("a prompt", "a response")])
     return tokenizer
 
 
@@ -177,11 +179,7 @@ class InputEncoder:
         if self._input == "pair":
             columns = self._tokenizer(prompts, responses, verbose=False)
         else:
-            chats = [
-                [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-                for prompt, response in zip(prompts, responses, strict=True)
-            ]
-            texts = self._tokenizer.apply_chat_template(chats, tokenize=False)
+            texts = chat_texts(self._model, self._tokenizer, list(zip(prompts, responses, strict=True)))
             columns = self._tokenizer(texts, add_special_tokens=False, verbose=False)
             if self._reward_token is not None:
                 end = self._reward_token

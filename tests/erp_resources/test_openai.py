@@ -620,7 +620,8 @@ def test_a_failure_that_stays_is_raised_when_the_retries_are_used_up(server: Fau
     assert message.startswith(f"model 'm' at {server.url}: ")
     assert "after 2 retries" in message
     assert SAID.get(fault, "") in message
-    assert len(server.requests) == (6 if fault == "500" else 3)  # some servers say so that they give one sample alone
+    # The prompt, and something harmless; of some servers a 500 says that they give one sample alone.
+    assert len(server.requests) == (12 if fault == "500" else 6)
 
 
 def test_a_slow_answer_is_asked_for_again_and_then_raised(server: FaultServer) -> None:
@@ -981,9 +982,27 @@ def test_embedding_goes_on_after_a_failure_that_passes(server: FaultServer, faul
 def test_embeddings_that_cannot_be_right_are_refused(server: FaultServer) -> None:
     server.rules = [always(lambda: vectors("[1, 2]"))]
     assert "gave 1 embeddings for 2 texts" in fails(lambda: embedder(server).embed(["a", "b"]))
-    for wrong in ("[1, NaN]", "[1, null]"):
+    server.rules = [always(lambda: vectors("[1, NaN]"))]
+    assert "not finite" in fails(lambda: embedder(server).embed(["a"]))
+    for wrong in ("[1, null]", '[1, "2"]', "[1, true]", "[1, [2]]", "null", f"[{10**400}]"):
         server.rules = [always(lambda wrong=wrong: vectors(wrong))]
-        assert "not finite" in fails(lambda: embedder(server).embed(["a"]))
+        assert "is not the JSON that was asked for" in fails(lambda: embedder(server).embed(["a"]))
+
+
+def test_embeddings_of_any_size_have_unit_norm(server: FaultServer) -> None:
+    server.rules = [always(lambda: vectors("[3e300, 4e300]", "[3e-300, 4e-300]"))]
+    np.testing.assert_allclose(embedder(server).embed(["a", "b"]).embeddings, [[0.6, 0.8]] * 2, atol=1e-6)
+
+
+def test_a_key_that_looks_like_a_variable_is_not_repeated() -> None:
+    for key in ("gsk_3jFabcdef0123456789", "AKIAIOSFODNN7EXAMPLE"):
+        assert key not in fails(lambda key=key: load("http://x/v1", api_key_env=key))
+
+
+def test_a_password_in_the_place_of_a_port_is_not_repeated() -> None:
+    with pytest.raises(ValidationError) as raised:
+        entry("http://user:hunter2PASSWORD")
+    assert "hunter2" not in str(raised.value.errors()[0]["msg"])
 
 
 def test_an_embedding_of_zeros_stays_zeros(server: FaultServer) -> None:
