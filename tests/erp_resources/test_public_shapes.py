@@ -247,6 +247,8 @@ def test_a_provider_that_gave_an_error_has_no_reward_in_promptfoo(root: Path) ->
             row.update(error="API error", failureReason=2, score=0, response={"error": "API error"})
 
     assert imported(root, edited(file, failing)).missing == 3
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert imported(root, sets.document(root / "list.json", rows)).missing == 3
     older = root / "old.csv"
     older.write_text(
         "name,[openai:gpt-4] Hello {{name}},Grader Reason,Comment,[x:small] Hello {{name}},Grader Reason,Comment\n"

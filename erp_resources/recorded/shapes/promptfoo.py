@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from erp_resources.recorded.shapes.interface import Shape, number, prompt_of, response_of
-from erp_resources.recorded.sources import File, Record, Tidy, made_rows
+from erp_resources.recorded.shapes.interface import Shape, number, objects, prompt_of, response_of
+from erp_resources.recorded.sources import File, Record, Tidy, made_rows, whole_rows
 from erp_resources.settings import UserError
-from erp_resources.tables import read_cells, read_values
+from erp_resources.tables import read_cells
 
 _PROVIDER = re.compile(r"\[([^\]]+)\] (.*)", re.DOTALL)
 _BLOCK = ("Status", "Score", "Grader Reason", "Comment")
@@ -37,13 +37,18 @@ def _read(files: Sequence[File]) -> Tidy:
             results = enumerate(_results(file.document), start=1)
             records += [Record(place, -row, _outcome(one)) for row, one in results]
         elif "provider" in file.keys:
-            records += [Record(place, line, _outcome(one)) for line, one in read_values(file.path, file.name)]
+            rows = whole_rows([file])
+            columns = {name: objects(rows, name) for name in rows.table.column_names}
+            records += [
+                Record(place, int(line), _outcome({name: values[row] for name, values in columns.items()}))
+                for row, line in enumerate(rows.lines)
+            ]
         else:
             records += [Record(place, line, values) for line, values in _table(file)]
-    rows = made_rows(records, files)
+    made = made_rows(records, files)
     roles = {"prompt": "prompt", "llm": "provider", "reward": "score", "response": "response"}
-    roles |= {"cost": "cost"} if "cost" in rows.table.column_names else {}
-    return Tidy(rows, roles, ("a provider that gave an error has no reward there",), "score")
+    roles |= {"cost": "cost"} if "cost" in made.table.column_names else {}
+    return Tidy(made, roles, ("a provider that gave an error has no reward there",), "score")
 
 
 def _outcome(one: dict[str, Any]) -> dict[str, Any]:
