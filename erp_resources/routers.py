@@ -58,9 +58,8 @@ def stored_router(pool: Pool, reward_model: str) -> StoredRouter:
             f"erp run --pool {pool.name}"
         ) from None
     except (ValueError, KeyError, OSError) as error:
-        raise UserError(
-            f"the router for '{reward_model}' cannot be used: {error}\n{again[0].upper()}{again[1:]}"
-        ) from error
+        why = str(error).removesuffix(": make the router again")
+        raise UserError(f"the router for '{reward_model}' cannot be used: {why}\nM{again[1:]}") from error
     if dict(router.embedder) != pool.embedder.model_dump(mode="json"):
         raise UserError(
             f"the router for '{reward_model}' was trained with another embedder than the pool file names; {again}"

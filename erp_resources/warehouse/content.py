@@ -83,10 +83,11 @@ def rounded_columns(schema: pa.Schema, old: Mapping[str, str], new: Mapping[str,
     if old.keys() != new.keys():
         return None
     differ = [name for name in new if old[name] != new[name]]
-    return differ if differ and all(_is_rounded(schema.field(name).type) for name in differ) else None
+    return differ if differ and all(is_rounded(schema.field(name).type) for name in differ) else None
 
 
-def _is_rounded(kind: pa.DataType) -> bool:
+def is_rounded(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds numbers that are rounded, or lists of them."""
     return bool(pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind))
 
 

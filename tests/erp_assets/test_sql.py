@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from erp_assets.cli import main
+from erp_resources.lineage import Partition
+from erp_resources.pool import Pool
+from erp_resources.warehouse import Warehouse
 
 Sql = Callable[..., tuple[int, str, str]]
 
@@ -98,3 +101,21 @@ def test_a_folder_that_is_allowed_can_be_read_and_written(sql: Sql, tmp_path: Pa
 def test_a_long_cell_is_cut_on_a_terminal_and_said_so(sql: Sql) -> None:
     assert "Cells of more than 300 letters are cut." in sql("SELECT repeat('ab', 500) AS a", terminal=True)[1]
     assert sql("SELECT repeat('ab', 500) AS a")[1] == f"a\n{'ab' * 500}\n"
+
+
+def test_what_is_damaged_is_named_and_the_other_partitions_and_tables_are_there(
+    sql: Sql, made_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(made_pool.root)
+    damaged = Warehouse(made_pool).current_file(Partition("rewards", "small|taste"))
+    assert damaged is not None
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    for first in (True, False):  # it is damaged until it is made again, and not only when it is found
+        status, out, err = sql("SELECT DISTINCT llm FROM rewards WHERE reward_model = 'taste'")
+        assert (status, out) == (0, "llm\nlarge\n")
+        assert ("set aside" in err) == first
+        said = "The tables are without what is damaged: rewards[small|taste]. Make it again with: erp run --pool demo"
+        assert err.splitlines()[-1] == said
+    assert sql("SELECT count(*) AS n FROM prompts")[:2] == (0, "n\n24\n")
