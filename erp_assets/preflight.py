@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from erp_assets.generations import samples_kept
 from erp_assets.prompts import identified
 from erp_resources.language_models.interface import Inspected
-from erp_resources.lineage import Partition, states
+from erp_resources.lineage import LLM, STAGES, Partition, names_in, states
 from erp_resources.pool import Pool, line_of
 from erp_resources.reward_models import RewardModelEntry
 from erp_resources.settings import UserError
@@ -153,7 +153,9 @@ def work(pool: Pool, prompt_ids: pa.Array, inspected: dict[str, Inspected | None
     is_same_corpus = _has_prompts(warehouse, prompt_ids)
 
     def scored(partition: Partition) -> float:
-        if found[partition] == "materialized" and is_same_corpus:
+        llm = names_in(partition.key, STAGES["rewards"].dimensions)[LLM]
+        is_kept = found[partition] == "materialized" or (found[partition] == "waiting" and not to_sample[llm])
+        if is_kept and is_same_corpus:
             return 1.0
         return min(1.0, warehouse.staged_rows(partition) / max(1, responses))
 
