@@ -216,17 +216,13 @@ def test_a_range_of_one_partition_has_its_verdict(made_pool: Pool, instance: dg.
     assert verdicts == {"small|taste": "SUCCEEDED"}
 
 
-def test_recorded_llms_share_a_run_and_sampled_ones_have_their_own(
-    edit_pool: EditPool, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recorded_llms_share_a_run_and_sampled_ones_have_their_own(edit_pool: EditPool, project: Path) -> None:
     text = (project / "pools" / "demo.yaml").read_text()
     llms = text[text.index("  small:") : text.index("reward_models:")]
     entries = "".join(f"  {name}: {{backend: recorded, path: data, llm: {name}, cost: 1}}\n" for name in "abc")
     edit_pool(llms, entries + "  d: {backend: transformers, model: models/small, cost: 1}\n")
-    pool = edit_pool(
-        "  vowels:",
-        "  given:\n    backend: recorded\n    column: reward\n    otherwise: {backend: verifiable, check: numeric}\n  vowels:",
-    )
+    given = "{backend: recorded, column: reward, otherwise: {backend: verifiable, check: numeric}}"
+    pool = edit_pool("  vowels:", f"  given: {given}\n  vowels:")
     assert rectangles(pool, "generations", list("abcd")) == [("a", "b", "c"), ("d",)]
     keys = [f"{llm}|{name}" for name in ("taste", "given", "vowels") for llm in "ab"]
     assert rectangles(pool, "rewards", keys) == [
