@@ -77,7 +77,7 @@ def test_the_separator_is_found_whatever_the_name_and_encoding(
     tmp_path: Path, name: str, separator: str, encoding: str, is_compressed: bool
 ) -> None:
     content = separated(separator).encode(encoding)
-    rows = table(tmp_path, name, gzip.compress(content) if is_compressed else content)
+    rows = table(tmp_path, name, gzip.compress(content, mtime=0) if is_compressed else content)
     assert rows.texts("prompt").to_pylist() == ["q; 1, or\tmore", "q 2", "q 3"]
     assert rows.numbers("reward").to_pylist() == [1.0, 0.5, None]
     usual = "\t" if name == "t.tsv" else ","
@@ -229,10 +229,18 @@ def refused_files(folder: Path) -> dict[str, tuple[str, Any, str]]:
         "bzip2 by another name": ("t.csv", bz2.compress(text), "is compressed by bzip2; unpack it first"),
         "pickle": ("t.pkl", pickle.dumps([1]), "is a pickle, which runs code when it is opened; save it as CSV UTF-8"),
         "pickle by another name": ("t.parquet", pickle.dumps([1]), "is a pickle, which runs code"),
-        "tar": ("t.tar.gz", gzip.compress(text), "is a tar archive; unpack it first"),
-        "twice compressed": ("t.csv.gz", gzip.compress(gzip.compress(text)), "is compressed twice; unpack it first"),
-        "cut off": ("t.csv.gz", gzip.compress(text * 99)[:-9], "the compressed file is cut off; copy it again"),
-        "damaged": ("t.csv.gz", gzip.compress(text)[:10] + b"\xff" * 99, "the compressed file is damaged"),
+        "tar": ("t.tar.gz", gzip.compress(text, mtime=0), "is a tar archive; unpack it first"),
+        "twice compressed": (
+            "t.csv.gz",
+            gzip.compress(gzip.compress(text), mtime=0),
+            "is compressed twice; unpack it first",
+        ),
+        "cut off": (
+            "t.csv.gz",
+            gzip.compress(text * 99, mtime=0)[:-9],
+            "the compressed file is cut off; copy it again",
+        ),
+        "damaged": ("t.csv.gz", gzip.compress(text, mtime=0)[:10] + b"\xff" * 99, "the compressed file is damaged"),
         "git lfs": ("t.jsonl", "version https://git-lfs.github.com/spec/v1\n", "run: git lfs pull"),
         "web page": ("t.csv", "<!DOCTYPE html>\n<html>", "is a web page, not the data; download the raw file"),
         "another's text as Parquet": ("t.parquet", text, "Parquet magic bytes not found"),
@@ -319,7 +327,7 @@ LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in RECORDS)
         ("t.json", LINES),
         ("t.json", LINES.strip()),
         ("t.txt", LINES),
-        ("t.json.gz", gzip.compress(LINES.encode())),
+        ("t.json.gz", gzip.compress(LINES.encode(), mtime=0)),
         ("t.jsonl", LINES.encode("utf-16")),
         ("t.jsonl", LINES.encode("utf-8-sig")),
         ("t.json", json.dumps(RECORDS)),
@@ -655,7 +663,7 @@ def test_text_in_parquet_is_text_whoever_wrote_it(tmp_path: Path, column: pa.Arr
 
 def test_parquet_that_is_compressed_as_a_whole_is_read(tmp_path: Path) -> None:
     plain = written(tmp_path / "t.parquet", {"x": ["a"]})
-    assert table(tmp_path, "t.parquet.gz", gzip.compress(plain.read_bytes())).texts("x").to_pylist() == ["a"]
+    assert table(tmp_path, "t.parquet.gz", gzip.compress(plain.read_bytes(), mtime=0)).texts("x").to_pylist() == ["a"]
 
 
 def test_an_index_without_a_name_is_a_nameless_column(tmp_path: Path) -> None:
