@@ -360,7 +360,8 @@ def the_model_is_the_one_asked_for(place: tuple[Warehouse, Partition]) -> Verdic
             " GROUP BY model ORDER BY responses DESC, model",
             [partition.key],
         ).df()
-    others = rows[[not is_version_of(served, asked) for served in rows["model"]]]
+    is_other = [not is_version_of(served, asked) for served in rows["model"]]
+    others = rows[np.array(is_other, dtype=bool)]  # of no rows a list would choose columns
     problems = [
         f"{row.responses} responses of {partition.key} are of model {row.model!r}, not of {asked!r}: a gateway may "
         "fall back to another; their rewards are not this LLM's"

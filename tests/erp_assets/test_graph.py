@@ -18,6 +18,7 @@ from erp_assets.generations import chunks_by_length
 from erp_assets.prompts import identified, split_of
 from erp_assets.rewards import score_once
 from erp_assets.runs import run_pool
+from erp_assets.states import failed_checks
 from erp_resources.lineage import REEVALUATIONS, STAGES, Partition, partitions_of, upstream_of, waits_for
 from erp_resources.pool import Pool, Split, load_pool
 from erp_resources.routers import load_router
@@ -278,3 +279,7 @@ def test_status_names_what_a_run_will_make_and_what_may_follow(
         pool.path.write_text(text)
     status(pool="demo", as_json=False)
     assert "makes what is not done" not in capsys.readouterr().out
+
+
+def test_every_check_of_a_sound_pool_can_be_done(made: tuple[Pool, Warehouse]) -> None:
+    assert not [check for check in failed_checks(made[0]) if "could not be done" in check.said]
