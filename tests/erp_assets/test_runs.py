@@ -17,12 +17,14 @@ from conftest import environment
 
 from erp_assets.definitions import build_defs
 from erp_assets.execution import Executor, wait_for_gpu
+from erp_assets.instance import POOL_TAG, PROCESS_TAG
 from erp_assets.lock import only_one
 from erp_assets.runs import Outcome, Run, rectangles, run_pool
 from erp_assets.stage import GPU
 from erp_assets.states import failed_checks, look, pool_states
 from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
 from erp_resources.pool import Pool, load_pool
+from erp_resources.processes import Process, this_process
 from erp_resources.settings import UserError
 from erp_resources.warehouse import Warehouse
 
@@ -515,8 +517,9 @@ def test_a_run_waits_for_the_gpu_and_says_who_has_it_but_not_for_one_that_is_dea
         def nothing() -> None:
             pass
 
-        def holder() -> dg.DagsterRun:
-            run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+        def holder(process: Process | None = None) -> dg.DagsterRun:
+            tags = {POOL_TAG: "other", PROCESS_TAG: " ".join(map(str, process))} if process else {}
+            run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
             storage.initialize_concurrency_limit_to_default(GPU)
             storage.claim_concurrency_slot(GPU, run.run_id, "step")
             assert len(storage.get_concurrency_info(GPU).claimed_slots) == 1
@@ -526,11 +529,16 @@ def test_a_run_waits_for_the_gpu_and_says_who_has_it_but_not_for_one_that_is_dea
         dead = holder()
         instance.report_run_failed(dead)
         wait_for_gpu(instance, "demo", said.append)
+        killed = holder(this_process()._replace(started="long ago"))  # of another pool, and never told to have ended
+        wait_for_gpu(instance, "demo", said.append)
+        ended = instance.get_run_by_id(killed.run_id)
+        assert ended is not None
+        assert ended.status == dg.DagsterRunStatus.FAILURE
         assert said == []
-        living = holder()
+        living = holder(this_process())
         Timer(2, lambda: storage.free_concurrency_slots_for_run(living.run_id)).start()
         began = time.monotonic()
         wait_for_gpu(instance, "demo", said.append)
         assert len(said) == 1
-        assert said[0].startswith(f"run {living.run_id[:8]}, since 20")
+        assert said[0].startswith(f"run {living.run_id[:8]} of pool 'other', process {os.getpid()}, since 20")
         assert time.monotonic() - began > 1
