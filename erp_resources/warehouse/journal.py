@@ -1,10 +1,12 @@
 """Lines that outlive the process: what is paid for piece by piece, before there is a chunk of it.
 
-What belongs here: a file of one chunk, a line of JSON for each piece. What to keep out: what the pieces are.
+What belongs here: a file of one chunk, a line of JSON for each piece behind its checksum. What to keep out: what the
+pieces are.
 """
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,17 @@ class Journal:
         self._file: int | None = None
 
     def pieces(self) -> dict[str, Any]:
-        """What was added, by this process or by one before it; a line that was cut by its end is not there."""
+        """What was added, by this process or by one before it; a line that was cut or damaged is not there."""
         try:
             lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return {}
         found = {}
         for line in lines:
-            try:
-                key, piece = json.loads(line)
+            checksum, _, text = line.partition(b" ")
+            if checksum == _checksum(text):
+                key, piece = json.loads(text)
                 found[str(key)] = piece
-            except (ValueError, TypeError):
-                continue
         return found
 
     def add(self, key: str, piece: Any) -> None:
@@ -37,7 +38,8 @@ class Journal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         # The line feed comes first: what was cut before it is a line of its own, and no part of this one.
-        line = b"\n" + json.dumps([key, piece]).encode()
+        text = json.dumps([key, piece]).encode()
+        line = b"\n" + _checksum(text) + b" " + text
         if os.write(self._file, line) != len(line):
             raise OSError(f"{self._path.name} could not be written whole")
 
@@ -51,3 +53,7 @@ class Journal:
         """Remove what was added, since it stands in the chunk."""
         self.close()
         self._path.unlink(missing_ok=True)
+
+
+def _checksum(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)

@@ -16,6 +16,7 @@ from test_warehouse import LARGE, SMALL, pool, rewards, warehouse
 from erp_resources.lineage import STAGES, Partition
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Warehouse, damaged_partitions, find_damage
+from erp_resources.warehouse.journal import Journal
 from erp_resources.warehouse.schemas import fitted
 
 __all__ = ["pool", "warehouse"]  # fixtures
@@ -212,6 +213,22 @@ def test_a_damaged_chunk_counts_as_not_there_and_is_made_again(warehouse: Wareho
         staging.write(1, rewards(500, start=1))
         staging.commit(3)
     assert warehouse.read(SMALL).num_rows == 1_500
+
+
+def test_a_changed_byte_of_a_journal_costs_its_line_and_changes_none(tmp_path: Path) -> None:
+    pieces = {f"p{i}": [{"response": f"answer {i}\n\u2028", "tokens": i}] for i in range(4)}
+    path = tmp_path / "chunk-000000.jsonl"
+    journal = Journal(path)
+    for key, piece in pieces.items():
+        journal.add(key, piece)
+    journal.close()
+    assert journal.pieces() == pieces
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        found = Journal(path).pieces()
+        assert found.items() <= pieces.items()
+        assert len(found) >= 2  # a line feed stands between two
 
 
 @pytest.mark.parametrize("kind", ["changed", "lost", "one file too many", "stamp lost", "stamp is no JSON"])
