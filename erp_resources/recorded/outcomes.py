@@ -33,6 +33,10 @@ SPLITS = ("train", "test", "ood")
 
 NOT_RECORDED = "its response was not recorded"
 
+_OF_A_CELL = frozenset(
+    ("prompt_id", "llm", "sample", "n", "n_samples", "response", "cost", "prompt_tokens", "completion_tokens")
+)
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -329,7 +333,8 @@ def _tidy(
     rows, roles = read.rows, read.roles
     llm = _llms(rows, roles) if read.llm is None else read.llm
     prompt_id = _joined(rows, roles, keys, ids) if has_own_file else pa.array(ids, pa.string())
-    used = {column for role, column in roles.items() if role != "reward"}
+    # A column that is called like one of a cell, and was not taken for it, is none of the rewards.
+    used = {column for role, column in roles.items() if role != "reward"} | _OF_A_CELL
     numbers = {
         name: rows.numbers(name) for name in rows.table.column_names if name not in used and rows.is_numeric(name)
     }
