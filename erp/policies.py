@@ -69,6 +69,15 @@ class ERP(RidgeProbes, BeliefPolicy):
     Parameters and attributes are those of `erp.probes.RidgeProbes`.
     """
 
+    def fit(self, embeddings: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> Self:
+        """Fit the probes on embeddings (n, d) and expected rewards (n, M); rewards of one LLM are nothing to route by.
+
+        Raises `ValueError` as `RidgeProbes.fit`, and when the rewards have no column for every LLM.
+        """
+        if np.ndim(targets) != 2:
+            raise ValueError(f"rewards must have 2 dimension(s), got shape {np.shape(targets)}")
+        return super().fit(embeddings, targets, weights)
+
 
 class Zooter(BeliefPolicy):
     """A linear softmax network that learns the distribution softmax(r_1, ..., r_M) over LLMs (section 4).

@@ -33,7 +33,7 @@ from erp_resources.lineage import (
 )
 from erp_resources.pool import Pool
 from erp_resources.settings import UserError
-from erp_resources.warehouse import Partitions, Staging, Warehouse
+from erp_resources.warehouse import Partitions, Staging, Warehouse, shown_name
 
 Value: TypeAlias = pa.Table | Callable[[Path], None]
 """A table, or a function that saves files into a folder."""
@@ -183,7 +183,9 @@ class Step:
         """
         for key, (_, settings) in self._begun.items():
             if settings_hash(self.pool, self.partition(key)) != settings:
-                raise UserError(f"{self.asset}[{key}]: the model, data or code changed while it was loaded; run again")
+                raise UserError(
+                    f"{shown_name(self.partition(key))}: the model, data or code changed while it was loaded; run again"
+                )
 
     def fingerprint(self, key: str) -> str:
         """The hash of what a partition is being made from."""

@@ -16,7 +16,7 @@ from erp_resources.warehouse import Warehouse
 PROMPTS = Partition("prompts", "")
 
 
-def test_prompts_whose_file_changes_after_it_was_read_are_stale(
+def test_prompts_whose_file_changes_after_it_was_read_are_refused(
     project: Path,
     edit_pool: Callable[[str, str], Pool],
     instance: dg.DagsterInstance,
@@ -49,6 +49,8 @@ def test_prompts_whose_file_changes_after_it_was_read_are_stale(
 
     with monkeypatch.context() as patch:
         patch.setattr(file_prompts, "read_rows", then_changed)
-        assert make() == "stale"
+        with pytest.raises(dg.Failure, match="prompts: the model, data or code changed while it was loaded; run again"):
+            make()
+    assert Warehouse(pool).stamp(PROMPTS) is None
     assert make() == "materialized"
     assert Warehouse(pool).read(PROMPTS).num_rows == 11

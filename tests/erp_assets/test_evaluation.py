@@ -109,7 +109,7 @@ def test_categories_reach_no_training_but_the_baseline_s_that_is_told_them() -> 
 @pytest.mark.parametrize("reward", REWARDS)
 def test_r2_and_its_ceiling_and_interval_stand_for_every_llm_and_category(read, world, reward: str) -> None:
     of, table = world(reward), read("predictability", reward)
-    assert list(dict.fromkeys(table["category"])) == ["all", "sums", "words"]
+    assert list(dict.fromkeys(table["category"])) == ["(all)", "sums", "words"]
     for (category, llm), row in table.set_index(["category", "llm"]).iterrows():
         chosen = ~of["train"] & ((of["category"] == category) | (category == "(all)"))
         i = LLMS.index(llm)

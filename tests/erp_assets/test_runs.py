@@ -41,9 +41,11 @@ def checksums(pool: Pool) -> dict[str, str]:
 
 
 def contents(pool: Pool) -> dict[Partition, object]:
-    """The content of every partition but the report, whose figures have ids of their own."""
+    """The content of every partition but the report, whose figures have ids of their own, and the dated routers."""
     warehouse = Warehouse(pool)
-    partitions = [partition for asset in STAGES for partition in partitions_of(pool, asset) if asset != "report"]
+    partitions = [
+        partition for asset in STAGES for partition in partitions_of(pool, asset) if asset not in ("report", "router")
+    ]
     stamps = {partition: warehouse.stamp(partition) for partition in partitions}
     return {partition: stamp and stamp.content for partition, stamp in stamps.items()}
 
@@ -258,7 +260,8 @@ def test_what_a_killed_run_made_but_did_not_check_is_checked_and_not_made_again(
     (project / "slow_check.py").write_text(
         "import time, sys, erp_assets.generations as g, erp_resources.warehouse as w\n"
         "connect = w.Warehouse.connect\n"
-        "def slow(self):\n    print('committed', flush=True)\n    time.sleep(60)\n    return connect(self)\n"
+        "def slow(self, *tables):\n    print('committed', flush=True)\n    time.sleep(60)\n"
+        "    return connect(self, *tables)\n"
         "w.Warehouse.connect = slow\n"
         "from erp_assets.cli import main\n"
         "sys.argv = ['erp', 'run', '--llm', 'small', '--select', 'prompts', '--select', 'generations']\nmain()\n"
