@@ -370,11 +370,14 @@ def the_model_is_the_one_asked_for(place: tuple[Warehouse, Partition]) -> Verdic
     return Verdict(problems, {"models": len(rows), "responses_of_other_models": int(others["responses"].sum())}, others)
 
 
+_VERSION = re.compile(r"[-@:](?:v?\d{3,8}|\d{4}-\d{2}-\d{2}|latest)$")
+"""What a server adds to a model's name to say which version it is; a size (-32k) or another number (.1) is none."""
+
+
 def is_version_of(served: str, asked: str) -> bool:
     """Whether a server's name of a model means the one asked for: with a date or version, or a provider before it."""
-    names = [name.rpartition("/")[2].casefold() for name in (served, asked)]
-    rest = names[0].removeprefix(names[1])
-    return names[0].startswith(names[1]) and re.fullmatch(r"([-@:._]*v?[0-9][0-9.-]*)?", rest) is not None
+    served, asked = (name.rpartition("/")[2].casefold() for name in (served, asked))
+    return asked.removesuffix(":latest") in (served, _VERSION.sub("", served))
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:

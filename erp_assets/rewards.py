@@ -110,6 +110,8 @@ class Scored(NamedTuple):
     table: pa.Table
     responses: int | None
     """None: the rewards are recorded, and need no response."""
+    alike: tuple[int, int] = (0, 0)
+    """Of a reward model that reads text: prompts with different responses, and those with one reward for all."""
 
     @classmethod
     def load(cls, warehouse: Warehouse, partition: Partition) -> "Scored":
@@ -120,7 +122,9 @@ class Scored(NamedTuple):
             return cls(partition.key, warehouse.read(partition), None)
         with warehouse.open(Partition("generations", names[LLM])) as file:
             responses = file.read(columns=["error"])["error"].null_count
-        return cls(partition.key, warehouse.read(partition), responses)
+        reads_text = warehouse.pool.reward_models[names[REWARD_MODEL]].backend in ("transformers", "vllm")
+        alike = _alike(warehouse, names) if reads_text else (0, 0)
+        return cls(partition.key, warehouse.read(partition), responses, alike)
 
     @property
     def rewards(self) -> NDArray[np.float64]:
@@ -155,6 +159,30 @@ def rewards_differ(scored: Scored) -> Verdict:
         )
     rows = pd.DataFrame({"reward": values, "responses": counts}).sort_values("responses", ascending=False)
     return Verdict(problems, {"share_of_the_commonest_reward": share}, rows if problems else None)
+
+
+def _alike(warehouse: Warehouse, names: Mapping[str, str]) -> tuple[int, int]:
+    """How many prompts have different responses, and how many of these one reward for all."""
+    with warehouse.connect("generations", "rewards") as connection:
+        prompts, alike = connection.execute(
+            "SELECT count(*), count(*) FILTER (rewards = 1) FROM (SELECT count(DISTINCT r.reward) AS rewards"
+            " FROM generations g JOIN rewards r USING (llm, prompt_id, sample) WHERE llm = $1 AND r.reward_model = $2"
+            " AND g.error IS NULL GROUP BY prompt_id HAVING count(DISTINCT g.response) > 1)",
+            [names[LLM], names[REWARD_MODEL]],
+        ).fetchall()[0]
+    return prompts, alike
+
+
+def rewards_differ_by_response(scored: Scored) -> Verdict:
+    """A reward model gives different responses to a prompt different rewards: else it does not read them."""
+    prompts, alike = scored.alike
+    problems = []
+    if prompts and alike >= SAME * prompts:
+        problems.append(
+            f"on {alike} of {prompts} prompts {scored.key} gives all of the different responses one reward: the model "
+            "does not read the response; see its input and chat template"
+        )
+    return Verdict(problems, {"prompts_with_different_responses": prompts, "prompts_with_one_reward": alike})
 
 
 def answers_are_readable(scored: Scored) -> Verdict:
@@ -313,7 +341,13 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             "rewards",
             Scored.load,
             blocking=[rewards_are_finite_and_complete],
-            warnings=[rewards_differ, answers_are_readable, rewards_are_in_range, samples_are_enough],
+            warnings=[
+                rewards_differ,
+                rewards_differ_by_response,
+                answers_are_readable,
+                rewards_are_in_range,
+                samples_are_enough,
+            ],
         ),
         expected_rewards,
     ]

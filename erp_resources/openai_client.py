@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -26,6 +26,7 @@ from pydantic import Field, field_validator
 from erp_resources.settings import Settings, Text, UserError, shown
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 T = TypeVar("T")
@@ -162,45 +163,7 @@ class OpenAIClient:
     """
 
     def __init__(self, server: OpenAIServer, key: str | None, is_answer: Callable[[Any], bool]) -> None:
-        import httpx2
         import openai
-
-        class Http(openai.DefaultAsyncHttpxClient):
-            async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-                # The library's own time-out is one for every read: a server that drips never meets it.
-                try:
-                    async with asyncio.timeout(server.timeout):
-                        return await super().send(request, **options)
-                except TimeoutError as error:
-                    raise httpx2.ReadTimeout(f"no answer within {server.timeout:g} s", request=request) from error
-
-        class Bounded(httpx2.AsyncByteStream):
-            def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-                self._stream = stream
-
-            async def __aiter__(self) -> AsyncIterator[bytes]:
-                size = 0
-                async for part in self._stream:
-                    size += len(part)
-                    if size > _LARGEST_ANSWER:
-                        raise httpx2.ReadError(f"an answer of more than {_LARGEST_ANSWER >> 20} MiB")
-                    yield part
-
-            async def aclose(self) -> None:
-                await self._stream.aclose()
-
-        async def check(response: httpx2.Response) -> None:
-            # Proxies answer 200 with a page in HTML, half a body or an error: for the client to retry
-            # these as it does a bad gateway, they have to look like one.
-            response.stream = Bounded(response.stream)  # type: ignore[arg-type]
-            await response.aread()
-            if response.is_success:
-                try:
-                    usable = is_answer(response.json())
-                except (ValueError, RecursionError):
-                    usable = False
-                if not usable:
-                    response.status_code = _NOT_AN_ANSWER
 
         self._server = server
         self._secrets = _forms_of(key) if key else ()
@@ -210,7 +173,7 @@ class OpenAIClient:
             base_url=server.base_url,
             max_retries=server.max_retries,
             timeout=openai.Timeout(server.timeout, connect=min(server.timeout, _CONNECT_SECONDS)),
-            http_client=Http(event_hooks={"response": [check]}, follow_redirects=False),
+            http_client=_http_client(server.timeout, is_answer),
         )
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         thread = threading.Thread(target=asyncio.run, args=(_live(self._client, started),), daemon=True)
@@ -281,7 +244,9 @@ class OpenAIClient:
             )
         answered = f"the server answered {status} {_phrase(status)}".strip()
         if 300 <= status < 400:
-            return self.error(f"{answered}: it redirects, which is not followed; write the address itself in base_url")
+            return self._failed(
+                f"{answered}: it redirects, which is not followed; write the address itself in base_url"
+            )
         problem = f"{answered} {retries}: {said}; {self._way_out(status, error.response.headers.get('retry-after'))}"
         return self._failed(problem, status) if status in _OF_A_REQUEST or status >= 500 else self.error(problem)
 
@@ -318,6 +283,55 @@ def _forms_of(key: str) -> tuple[str, ...]:
         if len(core) >= _SECRET:
             forms |= {core, core.replace("+", "-").replace("/", "_")}
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _http_client(seconds: float, is_answer: Callable[[Any], bool]) -> "openai.DefaultAsyncHttpxClient":
+    """An HTTP client whose requests end in time, whose answers end in size, and which follows no redirect."""
+    import httpx2
+    import openai
+
+    class Bounded(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+            # The library's own time-out is one for every read: a server that drips never meets it.
+            try:
+                async with asyncio.timeout(seconds):
+                    response = await super().send(request, **options | {"stream": True, "follow_redirects": False})
+                    try:
+                        body = await _bounded_body(response)
+                    finally:
+                        await response.aclose()
+            except TimeoutError:
+                late = httpx2.ReadTimeout("", request=request)
+            else:
+                status = response.status_code if body is not None else _NOT_AN_ANSWER
+                # Proxies answer 200 with a page in HTML, half a body or an error: for the client to retry these as it
+                # does a bad gateway, they have to look like one.
+                if response.is_success and (body is None or not _holds(body, is_answer)):
+                    status = _NOT_AN_ANSWER
+                gone = ("content-encoding", "content-length", "transfer-encoding")
+                headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in gone]
+                content = f"an answer of more than {_LARGEST_ANSWER >> 20} MiB".encode() if body is None else body
+                return httpx2.Response(status, headers=headers, content=content, request=request)
+            raise late
+
+    return Bounded()
+
+
+async def _bounded_body(response: "httpx2.Response") -> bytes | None:
+    """The body, unpacked; None when it is too large."""
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > _LARGEST_ANSWER:
+            return None
+    return bytes(body)
+
+
+def _holds(body: bytes, is_answer: Callable[[Any], bool]) -> bool:
+    try:
+        return is_answer(json.loads(body))
+    except (ValueError, RecursionError):
+        return False
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -6,8 +6,8 @@ What belongs here: the shapes in which servers give, withhold and count response
 - A choice whose content is text, or a list of parts of which some are text, is a response; thoughts that stand in parts
   of their own are left out.
 - A refusal that stands in a field of its own is what the model said: its text is the response.
-- A choice that a filter withheld, or that calls a tool in the place of an answer, is no response: it carries its error,
-  and the other samples of the prompt are kept.
+- A choice that a filter withheld, that calls a tool in the place of an answer, or that is broken, is no response: it
+  carries its error, and the other samples of the prompt are kept. Where all are broken, the request is made again.
 - No choice at all is an error of the prompt: this is how some gateways say that a filter stopped it.
 - Numbers of tokens that are no numbers a table can hold are not counted (0).
 """
@@ -45,7 +45,7 @@ def is_completion(answer: Any) -> bool:
     choices = answer["choices"]
     if choices is None or choices == []:
         return not answer.get("error")
-    return isinstance(choices, list) and all(map(_is_choice, choices))
+    return isinstance(choices, list) and any(map(_is_choice, choices))
 
 
 def read_answers(completion: dict[str, Any], most: int, clean: Callable[[str], str]) -> list[Answer]:
@@ -67,7 +67,9 @@ def read_answers(completion: dict[str, Any], most: int, clean: Callable[[str], s
     return [_answer(choice, asked, tokens, model, clean) for choice, tokens in zip(choices, counts, strict=True)]
 
 
-def _answer(choice: dict[str, Any], asked: int, tokens: int, model: str | None, clean: Callable[[str], str]) -> Answer:
+def _answer(choice: Any, asked: int, tokens: int, model: str | None, clean: Callable[[str], str]) -> Answer:
+    if not _is_choice(choice):
+        return failed_answer("the server broke this response off", model)
     message, reason = choice["message"], choice.get("finish_reason")
     text = _text_of(message.get("content"))
     if reason == "content_filter":
@@ -105,7 +107,7 @@ def _count(value: Any) -> int:
     return value if is_count else 0
 
 
-def _token_counts(choices: list[dict[str, Any]], total: int) -> list[int]:
+def _token_counts(choices: list[Any], total: int) -> list[int]:
     """The tokens of every response, by the server's own lists of them where it gives these."""
     own = [len(tokens) for choice in choices if (tokens := _tokens(choice))]
     if len(own) == len(choices) and total in (0, sum(own)):
@@ -114,7 +116,9 @@ def _token_counts(choices: list[dict[str, Any]], total: int) -> list[int]:
     return [share + (position < remainder) for position in range(len(choices))]
 
 
-def _tokens(choice: dict[str, Any]) -> list[Any]:
+def _tokens(choice: Any) -> list[Any]:
+    if not isinstance(choice, dict):
+        return []
     logprobs = choice.get("logprobs")
     for tokens in (choice.get("token_ids"), logprobs.get("content") if isinstance(logprobs, dict) else None):
         if isinstance(tokens, list) and tokens:

@@ -306,6 +306,20 @@ def test_constant_rewards_are_told_and_one_exception_in_a_thousand_does_not_help
     assert rewards.rewards_differ(scored(values)).problems == []
 
 
+def test_a_reward_model_that_gives_all_responses_to_a_prompt_one_reward_does_not_read_them(
+    made_pool: Pool,
+) -> None:
+    warehouse, place = Warehouse(made_pool), Partition("rewards", "small|taste")
+    assert rewards.rewards_differ_by_response(rewards.Scored.load(warehouse, place)).problems == []
+    table = warehouse.read(place)
+    by_prompt = table["prompt_id"].combine_chunks().dictionary_encode().indices.cast(pa.float32())
+    deaf = table.set_column(table.schema.get_field_index("reward"), table.schema.field("reward"), by_prompt)
+    warehouse.write(place, deaf, "deaf")
+    found = rewards.rewards_differ_by_response(rewards.Scored.load(warehouse, place))
+    assert found.numbers["prompts_with_different_responses"] > 10
+    assert "the model does not read the response; see its input and chat template" in found.problems[0]
+
+
 def test_a_lone_outlier_is_told_with_its_place_and_a_long_tail_is_not() -> None:
     values = spread(1, 1)
     values[7, 3] = 80.0

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import gc
+import gzip
 import json
 import logging
 import os
@@ -484,6 +485,27 @@ def test_an_answer_without_end_is_refused_before_it_fills_the_memory(
     monkeypatch.setattr("erp_resources.openai_client._LARGEST_ANSWER", 2**20)
     server.rules = [always(lambda: Response(b" " * 2**21, media_type="application/json"))]
     assert "an answer of more than 1 MiB" in fails(lambda: sample(load(server, max_retries=0), ["a"]))
+
+
+def test_a_body_that_unpacks_to_more_than_an_answer_may_be_is_refused(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("erp_resources.openai_client._LARGEST_ANSWER", 2**20)
+    packed = gzip.compress(b" " * 2**24)
+    assert len(packed) < 2**20
+    headers = {"content-encoding": "gzip"}
+    server.rules = [always(lambda: Response(packed, media_type="application/json", headers=headers))]
+    assert "an answer of more than 1 MiB" in fails(lambda: sample(load(server, max_retries=0), ["a"]))
+
+
+def test_a_broken_choice_among_good_ones_loses_none_of_them_and_is_not_paid_for_again(server: FaultServer) -> None:
+    good = {"message": {"content": "x"}, "finish_reason": "stop"}
+    cut = {"message": {"content": "ha"}, "finish_reason": "error"}
+    server.rules = [for_prompt("a", lambda: completion([good, cut, {"message": None}, good]))]
+    rows = load(server).sample(["a"], Sampling(n=4), 0).to_pylist()
+    assert [row["response"] for row in rows] == ["x", "x", "", ""]
+    assert [row["error"] for row in rows] == [None, None, *["the server broke this response off"] * 2]
+    assert len(server.requests) == 1
 
 
 def test_a_redirect_is_not_followed(server: FaultServer) -> None:
