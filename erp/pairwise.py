@@ -26,6 +26,10 @@ HOLDS, VACUOUS, VIOLATED = "holds", "vacuous", "violated"
 
 # A logistic regression's inverse penalty, whose counterpart is the probe's beta = 4 / C = 1 (see `pairwise_wins`).
 _C = 4.0
+
+MOST_PAIRS = 300
+"""All pairs of 25 LLMs: no picture shows more, and their regressions take minutes."""
+
 # Weights in a block of resamples, and comparisons in a block of prompts: what is worked on stays in a core's cache.
 _BLOCK_CELLS = 1 << 18
 _COMPARISONS = 1 << 20
@@ -210,6 +214,15 @@ def auroc(decision: ArrayLike, probability: ArrayLike, weights: ArrayLike | None
     return np.asarray(found[0] if weights is None else found)
 
 
+def pairs_looked_at(n_llms: int, most_pairs: int = MOST_PAIRS) -> tuple[Integers, Integers]:
+    """The pairs of LLMs a < b that `pairwise_wins` looks at: all, or `most_pairs` of them, evenly spread."""
+    a, b = _pairs(n_llms)
+    if a.size > most_pairs:
+        chosen = np.linspace(0, a.size - 1, most_pairs).round().astype(np.intp)
+        a, b = a[chosen], b[chosen]
+    return a, b
+
+
 def models_trained(n_llms: int) -> tuple[int, int]:
     """How many models tell all pairs of M LLMs apart: M probes, or M (M - 1) / 2 logistic regressions."""
     return n_llms, n_llms * (n_llms - 1) // 2
@@ -224,6 +237,7 @@ def pairwise_wins(
     *,
     n_resamples: int = RESAMPLES,
     seed: int = 0,
+    most_pairs: int = MOST_PAIRS,
     advance: Callable[[int], None] | None = None,
 ) -> PairwiseWins:
     """Predicted expected rewards at telling who wins a pair, beside models trained on just that (Figure 3).
@@ -249,15 +263,18 @@ def pairwise_wins(
         Of the test prompts.
     n_resamples, seed : int
         Of the bootstrap over test prompts.
+    most_pairs : int
+        Of more pairs than so many, that many are looked at, evenly spread over all: a hundred LLMs have 4,950, and a
+        regression and its resamples take some hundredths of a second each.
     advance : function of an int, optional
         Called with 1 after every pair.
 
     Returns
     -------
     PairwiseWins
-        In the order (0, 1), (0, 2), ..., (M - 2, M - 1). nan stands for "undefined": on the test prompts every
-        probability is the same, so that there is nothing to rank; for the logistic regression also when the
-        train prompts have no win, or no loss, to learn from.
+        In the order (0, 1), (0, 2), ..., (M - 2, M - 1), without those that are not looked at. nan stands for
+        "undefined": on the test prompts every probability is the same, so that there is nothing to rank; for the
+        logistic regression also when the train prompts have no win, or no loss, to learn from.
 
     Raises
     ------
@@ -273,7 +290,7 @@ def pairwise_wins(
     centre = learned_from.mean(axis=0)
     learned_from, judged_on = learned_from - centre, judged_on - centre
 
-    a, b = _pairs(n_llms)
+    a, b = pairs_looked_at(n_llms, most_pairs)
     wins, ties = np.full((2, a.size), np.nan)
     n = np.zeros(a.size, dtype=np.intp)
     # AUROC, the logistic regression's and their difference: the value and the ends of its interval.

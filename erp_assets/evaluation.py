@@ -136,7 +136,9 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
                 embeddings["train"],
                 samples(rewards, keys, split["train"]),
                 embeddings["test"],
-                advance=step.progress(f"logistic regressions {key}", len(llms) * (len(llms) - 1) // 2, "pairs"),
+                advance=step.progress(
+                    f"logistic regressions {key}", len(pairwise.pairs_looked_at(len(llms))[0]), "pairs"
+                ),
             )
             frame = pd.DataFrame(wins._asdict())
             frame.insert(0, "llm_a", [llms[i] for i in frame.pop("a")])

@@ -76,7 +76,7 @@ def section(
         "summaries": summary_table(found, list(dict.fromkeys(tables["comparisons"]["policy"]))),
         "differences": difference_table(found),
         "proposition": proposition_words(bound),
-        "models": pairwise.models_trained(len(llms)),
+        "models": (len(llms), len(pairs), pairwise.models_trained(len(llms))[1]),
         "figures": {name: figures.fragment(figure) for name, figure in drawn.items()},
     }
 

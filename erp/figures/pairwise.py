@@ -32,7 +32,7 @@ from erp.figures.layout import (
 from erp.figures.pictures import POINT, WIDTH, blank, fitting, letters_on, panel, png, write
 from erp.figures.style import INK, VALUES, colour_of
 from erp.metrics import describe
-from erp.pairwise import PairwiseWins, models_trained
+from erp.pairwise import PairwiseWins
 
 # Colours span at least this much on either side of 0.5, so that noise around chance stays pale.
 _LEAST_SPAN = 0.1
@@ -322,7 +322,7 @@ class _Maps(NamedTuple):
             auroc[i, j], logistic[i, j] = arrays["auroc"][p], arrays["logistic"][p]
             values = {name: float(array[p]) for name, array in arrays.items()}
             hover[i][j] = _pair_words(llms[a[p]], llms[b[p]], values)
-        probes, models = models_trained(count)
+        probes, models = count, a.size
         titles = (
             f"Difference of predicted ER<br>{probes} probes, one per LLM; mean {_mean(arrays['auroc'])}",
             f"Logistic regression for each pair<br>{models} {'models' if models > 1 else 'model'}, one per pair; "

@@ -10,8 +10,10 @@ from sklearn.metrics import roc_auc_score
 
 from erp.bootstrap import interval, resamples
 from erp.pairwise import (
+    MOST_PAIRS,
     auroc,
     models_trained,
+    pairs_looked_at,
     pairwise_wins,
     proposition_1,
     sample_matrix,
@@ -394,3 +396,22 @@ def test_mistakes_are_named() -> None:
         proposition_1([two, two], bins=0)
     with pytest.raises(ValueError, match="samples is empty"):
         proposition_1([])
+
+
+def test_of_many_pairs_as_many_as_are_asked_for_are_looked_at_evenly_and_as_if_all_were() -> None:
+    a, b = pairs_looked_at(100)
+    assert a.size == MOST_PAIRS
+    assert (a < b).all()
+    assert len({*zip(a.tolist(), b.tolist(), strict=True)}) == a.size
+    assert np.unique(np.concatenate([a, b])).size == 100  # every LLM is in some pair
+    assert [side.tolist() for side in pairs_looked_at(3)] == [[0, 0, 1], [1, 2, 2]]
+    random = np.random.default_rng(0)
+    embeddings, predicted = random.normal(size=(40, 3)), random.normal(size=(40, 4))
+    samples = [random.integers(0, 2, (40, 3)).astype(float) for _ in range(4)]
+    inputs = (predicted, samples, embeddings, samples, embeddings)
+    every = pairwise_wins(*inputs, n_resamples=20)
+    some = pairwise_wins(*inputs, n_resamples=20, most_pairs=3)
+    place = [[*zip(every.a, every.b, strict=True)].index(pair) for pair in zip(some.a, some.b, strict=True)]
+    assert len(place) == 3
+    for name in every._fields:
+        np.testing.assert_array_equal(getattr(every, name)[place], getattr(some, name))
