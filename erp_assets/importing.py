@@ -94,6 +94,8 @@ def import_outcomes(
     chosen, used = _chosen(outcomes, rewards, path)
     llms, without = _with_rewards(outcomes, chosen, used)
     _refuse_one_prompt(outcomes, path)
+    if cost is not None and find_column([cost], [outcomes.roles.get("cost", "")], path):
+        cost = None  # the column that is taken for the costs without being named
     if cost is not None:
         cost = find_column([cost], outcomes.rewards, path) or _no_column("--cost", cost, outcomes)
     costs = costs_of(outcomes, llms, cost)

@@ -152,6 +152,15 @@ def test_an_llm_without_a_recorded_cost_stays_with_a_number_and_is_named(root: P
     assert load_pool("x", root).costs == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("asked", ["cost", "Cost", "total_cost"])
+def test_the_column_that_is_taken_for_costs_may_be_named_as_well(root: Path, asked: str) -> None:
+    column = asked.lower()
+    by_itself = imported(root, tidy(root, **{column: [0.5, 1.0] * N}))
+    named = imported(root, tidy(root, **{column: [0.5, 1.0] * N}), cost=asked)
+    assert named.costs == by_itself.costs
+    assert named.read_as == by_itself.read_as
+
+
 def test_what_columns_were_taken_for_is_one_line(root: Path) -> None:
     more = {"bleu": 0.5, "cost_usd": 0.01, "who": "me", "reward": None}
     found = imported(root, tidy(root, score=[0.5, 1] * N, **more))
