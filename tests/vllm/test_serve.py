@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from engines import OPTIONS, ROOT
 
-from erp_resources.language_models import RESPONSES, Sampling, TransformersLLM
+from erp_resources.language_models import Sampling, TransformersLLM
+from erp_resources.language_models.interface import SERVED_RESPONSES
 from erp_resources.language_models.openai import OpenAILLM
 
 pytest.importorskip("vllm.version", reason="vLLM is not installed; constraints-vllm.txt says how")
@@ -102,7 +103,8 @@ def test_the_likeliest_responses_are_those_of_the_transformers_backend(server: S
     table = client(server).sample(PROMPTS, coldest, seed=0)
     expected = TransformersLLM(backend="transformers", model=str(SMALL), cost=1).load(ROOT)
     compared = ["prompt_index", "sample", "response", "finish_reason", "prompt_tokens", "error"]
-    assert table.schema == RESPONSES
+    assert table.schema == SERVED_RESPONSES
+    assert set(table["model"].to_pylist()) == {"small"}
     assert table.select(compared) == expected.sample(PROMPTS, coldest, seed=0).select(compared)
 
 
