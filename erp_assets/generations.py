@@ -142,7 +142,7 @@ def sample_into(
                 sampling = pool.sampling.model_copy(update={"n": pool.sampling.n - start})
                 began = time.monotonic()
                 with contextlib.closing(staging.journal(chunk_count)) as journal:
-                    responses = _sample(model, chunk, sampling, seed, journal)
+                    responses = sample_and_keep(model, chunk, sampling, seed, journal)
                     seconds += time.monotonic() - began
                     tokens += pc.sum(responses["completion_tokens"]).as_py() or 0
                     staging.write(chunk_count, _numbered(responses, chunk, start))
@@ -154,7 +154,7 @@ def sample_into(
     return Work(tokens, seconds, truncated)
 
 
-def _sample(model: LanguageModel, chunk: pa.Table, sampling: Sampling, seed: int, journal: Journal) -> pa.Table:
+def sample_and_keep(model: LanguageModel, chunk: pa.Table, sampling: Sampling, seed: int, journal: Journal) -> pa.Table:
     """The responses to a chunk. What a server has answered is in the journal at once, and is not asked for again."""
     prompts = chunk["prompt"].to_pylist()
     if not isinstance(model, ServedModel):

@@ -8,6 +8,7 @@ An LLM that cannot be compared is named, with the reason, and holds no other up;
 replaced by what says less, and a time that has passed is not made again.
 """
 
+import contextlib
 import itertools
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 from erp import figures
 from erp.drift import Drift, drift, holm, regret, sample_prompts
 from erp.summaries import Estimate
-from erp_assets.generations import chunk_seed
+from erp_assets.generations import chunk_seed, sample_and_keep
 from erp_assets.matrices import Floats, matrix, nullable
 from erp_assets.metadata import picture, table
 from erp_assets.partitions import has_passed
@@ -96,9 +97,9 @@ def sample_fresh(
     for index, (name, llm) in enumerate(pool.llms.items()):
         if not staging.has(index):
             try:
-                with released(llm.load(pool.root)) as model:
+                with released(llm.load(pool.root)) as model, contextlib.closing(staging.journal(index)) as journal:
                     seed = chunk_seed(sampling, f"{window}/{name}", asked)
-                    responses = model.sample(asked["prompt"].to_pylist(), sampling, seed)
+                    responses = sample_and_keep(model, asked, sampling, seed, journal)
             except Exception as error:
                 step.log.error(f"{name} could not be sampled: {error}")
                 responses = failed(dict.fromkeys(range(asked.num_rows), f"{name} could not be sampled: {error}"))
