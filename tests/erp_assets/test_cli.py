@@ -149,6 +149,15 @@ def test_a_new_pool_file_is_valid_and_never_written_over(project: Path, erp: Com
     assert "pools/mine.yaml is there already" in told
 
 
+@pytest.mark.parametrize("name", ["größe", "ñ", "_x", "x" * 300, "../x", "con", "Not Legal", ""])
+def test_a_name_that_is_refused_leaves_no_file(project: Path, erp: Command, name: str) -> None:
+    before = sorted(path.name for path in project.rglob("*"))
+    status, _, told = erp(project, "new", "--", name)
+    assert status == 2
+    assert "Traceback" not in told
+    assert sorted(path.name for path in project.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
