@@ -4,6 +4,7 @@ What belongs here: roles, their names, and how a column is found and refused. Wh
 for each LLM (`wide`), and the names of one tool's own files (`shapes`).
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -120,15 +121,16 @@ def missing(role: str, place: str, present: Sequence[str]) -> UserError:
     )
 
 
-def at_least(rows: Rows, name: str, least: int) -> pa.Array:
-    """A column of numbers, none below `least`; whole ones where that is 1."""
+def at_least(rows: Rows, name: str, least: int, most: float = sys.float_info.max) -> pa.Array:
+    """A column of numbers, none below `least` or above `most`; whole ones where the least is 1."""
     values = rows.numbers(name)
-    bad = pc.fill_null(pc.less(values, least), False)
+    bad = pc.fill_null(pc.or_(pc.less(values, least), pc.greater(values, most)), False)
     if least:
         bad = pc.or_(bad, pc.fill_null(pc.not_equal(values, pc.floor(values)), False))
     if pc.any(bad).as_py():
         row = pc.index(bad, True).as_py()
         wanted = "a whole number of at least 1" if least else "no negative number"
+        wanted += "" if most == sys.float_info.max else f", and at most {most:,}"
         raise UserError(f"{rows.place(row)}: column '{name}' holds {values[row].as_py():g}; write {wanted}")
     return values
 

@@ -33,6 +33,9 @@ SPLITS = ("train", "test", "ood")
 
 NOT_RECORDED = "its response was not recorded"
 
+_MOST_COUNTED = 2**31 - 1
+"""Of samples or tokens, in the columns of tables."""
+
 _OF_A_CELL = frozenset(
     ("prompt_id", "llm", "sample", "n", "n_samples", "response", "cost", "prompt_tokens", "completion_tokens")
 )
@@ -353,7 +356,11 @@ def _tidy(
     for column in ("cost", "prompt_tokens", "completion_tokens", "n_samples"):
         own = roles.get(column)
         columns[column] = (
-            pa.nulls(len(llm), pa.float64()) if own is None else at_least(rows, own, int(column == "n_samples"))
+            pa.nulls(len(llm), pa.float64())
+            if own is None
+            else at_least(rows, own, 0)
+            if column == "cost"
+            else at_least(rows, own, int(column == "n_samples"), most=_MOST_COUNTED)
         )
     response = roles.get("response")
     columns["response"] = rows.responses(response) if response else pa.nulls(len(llm), pa.string())

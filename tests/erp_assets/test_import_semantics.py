@@ -152,6 +152,13 @@ def test_an_llm_without_a_recorded_cost_stays_with_a_number_and_is_named(root: P
     assert load_pool("x", root).costs == [1.0, 1.0]
 
 
+@pytest.mark.parametrize(("column", "cell"), [("n_samples", 10**20), ("n_samples", 1.5), ("prompt_tokens", 2**31)])
+def test_a_count_that_no_table_holds_is_refused_by_line(root: Path, column: str, cell: float) -> None:
+    said = refusal(root, tidy(root, **{column: [1, cell] * N}))
+    assert f"tidy.csv:3: column '{column}' holds" in said
+    assert "at most 2,147,483,647" in said
+
+
 @pytest.mark.parametrize("asked", ["cost", "Cost", "total_cost"])
 def test_the_column_that_is_taken_for_costs_may_be_named_as_well(root: Path, asked: str) -> None:
     column = asked.lower()
