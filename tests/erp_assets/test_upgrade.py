@@ -73,9 +73,11 @@ def test_the_recipe_of_the_guide_restores_a_project_with_its_models_and_function
         recipe = [line.replace(f"/{name}", str(tmp_path / name)) for line in recipe]
     (made_pool.root / ".venv").mkdir()
     (made_pool.root / ".venv" / "large").write_text("not wanted")
+    # As a reader has it who activated the environment.
+    activated = environment() | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for line in recipe:
         done = subprocess.run(
-            ["bash", "-ec", line], cwd=made_pool.root, env=environment(), capture_output=True, text=True, check=False
+            ["bash", "-ec", line], cwd=made_pool.root, env=activated, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
     assert "makes what is not done" not in done.stdout
