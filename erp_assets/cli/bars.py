@@ -63,6 +63,11 @@ def progress_bars() -> "Iterator[tuple[Callable[[Run], None], Callable[[Outcome]
         yield on_start, on_end
 
 
+def say_who_runs(pool: str) -> "Callable[[str], None]":
+    """What to call with who holds the pool, while that is waited for."""
+    return lambda who: say(f"pool '{pool}' is being run by {who}; waiting for it to end", to=err)
+
+
 def say_who_has_the_gpu(holders: str) -> None:
     """Say what is being waited for, and the way out."""
     say(f"waiting for the GPU, which is held by {holders}", to=err)

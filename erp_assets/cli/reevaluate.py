@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.text import Text
 
-from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu
+from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu, say_who_runs
 from erp_assets.cli.context import PoolOption, open_instance, pool_of
-from erp_assets.cli.terminal import err, literal, say, sheet, show
+from erp_assets.cli.terminal import literal, say, sheet, show
 from erp_resources.settings import UserError
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ def reevaluate(pool: PoolOption = None) -> None:
     from erp_assets.lock import only_one
     from erp_assets.runs import reevaluate as reevaluate_now
 
-    def waiting(who: str) -> None:
-        say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
-
-    with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
+    with (
+        only_one(chosen, say_who_runs(chosen.name)),
+        open_instance(chosen.root) as instance,
+        progress_bars() as (on_start, on_end),
+    ):
         outcome, window = reevaluate_now(chosen, instance, on_start, on_end, say_who_has_the_gpu)
     if outcome.error:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from erp_assets.cli.bars import progress_bars
+from erp_assets.cli.bars import progress_bars, say_who_runs
 from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
 from erp_assets.cli.routing_table import report_file
 from erp_assets.cli.terminal import err, print_json, say
@@ -24,10 +24,11 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     from erp_resources.lineage import Partition
     from erp_resources.warehouse import Warehouse
 
-    def waiting(who: str) -> None:
-        say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
-
-    with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
+    with (
+        only_one(chosen, say_who_runs(chosen.name)),
+        open_instance(chosen.root) as instance,
+        progress_bars() as (on_start, on_end),
+    ):
         outcomes = run_pool(chosen, instance, select=["report"], on_start=on_start, on_end=on_end)
         seen = look(chosen)
     path = report_file(chosen)

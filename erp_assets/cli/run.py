@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu
+from erp_assets.cli.bars import progress_bars, say_who_has_the_gpu, say_who_runs
 from erp_assets.cli.context import JsonOption, PoolOption, open_instance, pool_of
 from erp_assets.cli.routing_table import print_findings
 from erp_assets.cli.terminal import err, print_json, say
@@ -29,11 +29,12 @@ def run(
     from erp_assets.states import failed_checks, pool_states
     from erp_resources.warehouse import Warehouse, find_damage
 
-    def waiting(who: str) -> None:
-        say(f"pool '{chosen.name}' is being run by {who}; waiting for it to end", to=err)
-
     began = time.monotonic()
-    with only_one(chosen, waiting), open_instance(chosen.root) as instance, progress_bars() as (on_start, on_end):
+    with (
+        only_one(chosen, say_who_runs(chosen.name)),
+        open_instance(chosen.root) as instance,
+        progress_bars() as (on_start, on_end),
+    ):
         damaged = find_damage(Warehouse(chosen))
         for line in damaged:
             say(line, style="yellow", to=err)
