@@ -430,20 +430,21 @@ def _hull_mean(cost: Floats, within: Floats, highest: Floats) -> Floats:
     `within` never falls along a row. The slopes of a least concave majorant are the antitonic regression of the
     segments' slopes weighted by their widths, which the pool-adjacent-violators algorithm has in O(B).
     """
-    means = np.empty(len(cost))
-    for row, (x, y, high) in enumerate(zip(cost, within, highest, strict=True)):
-        low = x[0]
-        if high <= low:
-            means[row] = y[-1]
-            continue
-        # Of points of equal cost the last is the best: segments then have a width to be divided by.
-        kept = np.append(np.diff(x) > 0, True)
-        x, y = x[kept], y[kept]
-        width = np.diff(x)
-        hull = y[:1]
-        if width.size:
-            slopes = isotonic_regression(np.diff(y) / width, weights=width, increasing=False).x
-            hull = np.concatenate([hull, y[0] + np.cumsum(slopes * width)])
-        area = (width * (hull[1:] + hull[:-1])).sum() / 2
-        means[row] = (area + (high - x[-1]) * hull[-1]) / (high - low)
-    return means
+    # Of points of equal cost the last is the best: segments then have a width to be divided by.
+    kept = np.append(np.diff(cost, axis=1) > 0, np.ones((len(cost), 1), dtype=bool), axis=1)
+    x, y = cost[kept], within[kept]
+    ends = kept.sum(axis=1).cumsum()
+    starts = np.append(0, ends[:-1])
+    width, rise = np.diff(x, append=x[-1]), np.diff(y, append=y[-1])
+    # From the last point of one row to the first of the next there is no segment.
+    width[ends - 1], rise[ends - 1] = 1.0, 0.0
+    slopes = rise / width
+    width[ends - 1] = 0.0
+    for start, last in zip(starts, ends - 1, strict=True):
+        if last > start + 1:
+            part = slice(start, last)
+            slopes[part] = isotonic_regression(slopes[part], weights=width[part], increasing=False).x
+    # A segment's rise is had in the middle of it, and kept up to the highest cost.
+    remaining = np.repeat(highest, ends - starts) - x - width / 2
+    area = (highest - cost[:, 0]) * y[starts] + np.add.reduceat(slopes * width * remaining, starts)
+    return _mean_over(area, cost[:, 0], highest, within[:, -1])
