@@ -155,8 +155,7 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
         place = np.flatnonzero(known)
         of_train = train[place]
         seen = rich(data.embeddings[place], _texts(data, known))
-        columns = [predicted_costs(seen, data.costs[place, i], of_train) for i in range(n_llms)]
-        costs = np.stack(columns, axis=1)[test[place]]
+        costs = predicted_costs(seen, data.costs[place], of_train)[test[place]]
         train_costs = data.costs[whole]
     beliefs: dict[str, Floats] = {}
     guards: dict[str, erp.Guard] = {}

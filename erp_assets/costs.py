@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 import erp
 from erp_assets.features import feature_matrix
@@ -81,7 +82,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             if isinstance(llm, RecordedLLM) and isinstance(cost, RecordedCost):
                 actual = recorded_costs(llm.outcomes(step.pool.root), cost.column, key, table["prompt_id"])
                 read = read or [feature_matrix(table, prompt_embeddings, features)]
-                predicted = predicted_costs(read[0], actual, train)
+                predicted = predicted_costs(read[0], actual[:, None], train)[:, 0]
             else:
                 assert not isinstance(cost, RecordedCost)  # only a recorded LLM may have one
                 one = cost if isinstance(cost, float) else price_per_response(key, cost, generations)
@@ -120,14 +121,16 @@ class CostProbes(NamedTuple):
         return cls(coefficients, intercepts, leave_one_out)
 
 
-def predicted_costs(features: Floats, actual: Floats, train: np.ndarray) -> Floats:
-    """The predictions (n,) of a ridge probe of costs (n,), none negative; leave-one-out on the train prompts.
+def predicted_costs(features: Floats, actual: Floats, train: NDArray[np.bool_]) -> Floats:
+    """The predictions (n, M) of ridge probes of costs (n, M), none negative; leave-one-out on the train prompts.
 
-    With fewer than 2 train prompts of known cost there is one prediction, the mean.
+    Of an LLM with fewer than 2 train prompts of known cost there is one prediction, the mean.
     """
-    if (train & ~np.isnan(actual)).sum() < 2:
-        return np.full(len(actual), np.nanmean(actual))
-    probes = CostProbes.fit(features[train], actual[train, None])
-    predicted = features @ probes.coefficients[0] + probes.intercepts[0]
-    predicted[train] = probes.leave_one_out[:, 0]
-    return np.asarray(np.maximum(predicted, 0.0))
+    predicted = np.tile(np.nanmean(actual, axis=0), (len(actual), 1))
+    enough = (~np.isnan(actual[train])).sum(axis=0) > 1
+    if enough.any():
+        probes = CostProbes.fit(features[train], actual[train][:, enough])
+        found = features @ probes.coefficients.T + probes.intercepts
+        found[train] = probes.leave_one_out
+        predicted[:, enough] = np.maximum(found, 0.0)
+    return predicted

@@ -28,19 +28,26 @@ from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 GUARDED, PERMUTED, RANDOM = "guarded", "permuted", "random"
 
 
-def paths_of(
-    beliefs: pa.Table, prompt_ids: pa.ChunkedArray, llms: list[str], costs: Floats, guard: erp.Guard
-) -> dict[str, Path]:
-    """Every decision of every policy on the test prompts, from a `beliefs` table and predicted costs."""
+def paths_of(believed: Mapping[str, Floats], costs: Floats, guard: erp.Guard) -> dict[str, Path]:
+    """Every decision of every policy on n prompts, from what it believes (n, M) and from predicted costs."""
     paths: dict[str, Path] = {}
-    for policy, rows in beliefs.to_pandas().groupby("policy", sort=False):
-        believed = rows.pivot(index="prompt_id", columns="llm", values="belief").loc[prompt_ids.to_pylist(), llms]
-        paths[str(policy)] = decision_path(believed.to_numpy(), costs)
+    for policy, belief in believed.items():
+        paths[policy] = decision_path(belief, costs)
         if policy == "ERP":
-            paths[GUARDED] = guard.path(believed.to_numpy(), costs)
+            paths[GUARDED] = guard.path(belief, costs)
     by_prediction = paths["ERP"]
     assert isinstance(by_prediction, DecisionPath)
-    return paths | {PERMUTED: ShuffledPath(by_prediction), RANDOM: RandomPath(len(prompt_ids), len(llms))}
+    return paths | {PERMUTED: ShuffledPath(by_prediction), RANDOM: RandomPath(*believed["ERP"].shape)}
+
+
+def believed_by(beliefs: pa.Table, prompt_ids: pa.ChunkedArray, llms: list[str]) -> dict[str, Floats]:
+    """What every policy of a `beliefs` table believes (n, M), by its name."""
+    return {
+        str(policy): rows.pivot(index="prompt_id", columns="llm", values="belief")
+        .loc[prompt_ids.to_pylist(), llms]
+        .to_numpy()
+        for policy, rows in beliefs.to_pandas().groupby("policy", sort=False)
+    }
 
 
 def frontier_table(paths: Mapping[str, Path], actual: Floats, costs: Floats, llms: list[str]) -> pa.Table:
@@ -193,7 +200,7 @@ class Tested(NamedTuple):
         predicted = matrix(predicted_rewards, keys, "predicted", trained_on)
         guard = erp.Guard.fit(predicted, earned, costs_of_prompts(prompt_costs, llms, trained_on).actual)
         costs = costs_of_prompts(prompt_costs, llms, prompt_ids)
-        paths = paths_of(beliefs.read(key), prompt_ids, llms, costs.predicted, guard)
+        paths = paths_of(believed_by(beliefs.read(key), prompt_ids, llms), costs.predicted, guard)
         return cls(actual, costs.actual, paths, guard)
 
 

@@ -57,7 +57,11 @@ class Costs(NamedTuple):
 
 def costs_of_prompts(prompt_costs: Partitions, llms: Sequence[str], prompt_ids: pa.ChunkedArray) -> Costs:
     """What the LLMs cost on these prompts, and are predicted to; an unknown cost counts as predicted."""
-    actual, predicted = (matrix(prompt_costs, llms, column, prompt_ids) for column in ("cost", "predicted"))
+    return judged_costs(*(matrix(prompt_costs, llms, column, prompt_ids) for column in ("cost", "predicted")))
+
+
+def judged_costs(actual: Floats, predicted: Floats) -> Costs:
+    """The same from both as arrays (n, M); nan is an unknown cost."""
     actual = np.where(np.isnan(actual), predicted, actual)
     if len(actual) and not (np.ptp(actual, axis=0).any() or np.ptp(predicted, axis=0).any()):
         return Costs(actual[0], predicted[0])

@@ -85,7 +85,7 @@ def test_costs_of_each_prompt_are_predicted_and_paid(project: Path, instance: dg
     train = (prompts["split"] == "train").to_numpy()
     read = (Partitions(warehouse, [Partition(asset, "")]) for asset in ("prompt_embeddings", "features"))
     seen = feature_matrix(warehouse.read(Partition("prompts", "")), *read)
-    np.testing.assert_allclose(paid["predicted"], predicted_costs(seen, truth, train))
+    np.testing.assert_allclose(paid["predicted"], predicted_costs(seen, truth[:, None], train)[:, 0])
     assert erp.r2(truth[~train], paid["predicted"].to_numpy()[~train]) > 0.8
     table = frame(warehouse, "frontiers", "reward")
     always = table[table["llm"] == "large-70b"].iloc[0]
