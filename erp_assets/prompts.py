@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from erp_assets.stage import Step, Verdict, stage, stage_checks
 from erp_resources.embedders.cache import cache_folder, embed_once
+from erp_resources.embedders.interface import are_unit
 from erp_resources.identity import prompt_ids
 from erp_resources.lineage import Partition
 from erp_resources.pool import WAREHOUSE_FOLDER, Pool, Split
@@ -180,11 +181,14 @@ class Embeddings(NamedTuple):
     prompts: pd.DataFrame
     table: pa.Table
     vectors: NDArray[np.float32] | None
+    normalize: bool = True
+    """Whether the pool file has them scaled to unit norm."""
 
     @classmethod
     def load(cls, warehouse: Warehouse, partition: Partition) -> "Embeddings":
         """Read prompts and embeddings."""
-        return cls.of(warehouse.read(Partition("prompts", "")).to_pandas(), warehouse.read(partition))
+        loaded = cls.of(warehouse.read(Partition("prompts", "")).to_pandas(), warehouse.read(partition))
+        return loaded._replace(normalize=warehouse.pool.embedder.normalize)
 
     @classmethod
     def of(cls, prompts: pd.DataFrame, table: pa.Table) -> "Embeddings":
@@ -231,6 +235,20 @@ def different_prompts_have_different_embeddings(loaded: Embeddings) -> Verdict:
         )
     found = pd.DataFrame({"texts": shared["size"], "for example": shared["first"].map(shortened)})
     return Verdict(problems, {"texts_sharing_an_embedding": int(shared["size"].sum())}, found)
+
+
+def embeddings_have_the_norm_asked_for(loaded: Embeddings) -> Verdict:
+    """With `normalize: false` the embeddings are not of unit norm all the same."""
+    if loaded.vectors is None or loaded.normalize:
+        return Verdict([])
+    norms = np.linalg.norm(loaded.vectors.astype(np.float64), axis=1)
+    problems = []
+    if are_unit(loaded.vectors):
+        problems.append(
+            "normalize: false has no effect: this embedder gives vectors of unit norm by itself (as most servers do, "
+            "and a sentence-transformers model whose last module is a Normalize); leave it out"
+        )
+    return Verdict(problems, {"mean_norm": float(norms.mean()), "largest_norm": float(norms.max())})
 
 
 def few_embeddings_are_truncated(loaded: Embeddings) -> Verdict:
@@ -342,6 +360,10 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
             "prompt_embeddings",
             Embeddings.load,
             blocking=[embeddings_are_whole],
-            warnings=[different_prompts_have_different_embeddings, few_embeddings_are_truncated],
+            warnings=[
+                different_prompts_have_different_embeddings,
+                few_embeddings_are_truncated,
+                embeddings_have_the_norm_asked_for,
+            ],
         ),
     ]

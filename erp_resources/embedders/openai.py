@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from erp_resources.embedders.interface import Embedded, Embedder
+from erp_resources.embedders.interface import Embedded, Embedder, Normalized
 from erp_resources.openai_client import OpenAIServer, RefusedError, gather
 from erp_resources.settings import Count
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     import openai
 
 
-class OpenAIEmbedder(OpenAIServer):
+class OpenAIEmbedder(Normalized, OpenAIServer):
     """An embedding model behind an OpenAI-compatible server; its embeddings are scaled to unit norm.
 
     Servers refuse a text that is longer than the model's context: with `max_characters` texts are cut to
-    that length first. `dimensions` asks a model that can for shorter embeddings.
+    that length first. `dimensions` asks a model that can for shorter embeddings. With `normalize: false` they are what
+    the server gives: most, OpenAI's own among them, scale to unit norm themselves.
     """
 
     backend: Literal["openai"]
@@ -44,7 +45,8 @@ class OpenAIEmbedder(OpenAIServer):
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the embeddings: not with key, patience, batches or concurrency."""
         names = ("backend", "model", "base_url", "dimensions", "max_characters")
-        return json.dumps({name: getattr(self, name) for name in names})
+        chosen = {name: getattr(self, name) for name in names}
+        return json.dumps(chosen if self.normalize else chosen | {"normalize": False})
 
 
 class _OpenAIEmbedder:
@@ -74,9 +76,12 @@ class _OpenAIEmbedder:
         embeddings = np.concatenate(parts)
         if not np.isfinite(embeddings).all():
             raise self._client.error("an embedding holds numbers that are not finite; see the server's log")
-        # A vector of zeros has no direction and stays as it is. By the largest number first: squares may overflow.
-        embeddings /= _or_one(np.abs(embeddings).max(axis=1, keepdims=True))
-        embeddings /= _or_one(np.linalg.norm(embeddings, axis=1, keepdims=True))
+        if self._settings.normalize:
+            # A vector of zeros has no direction and stays as it is. By the largest number first: squares may overflow.
+            embeddings /= _or_one(np.abs(embeddings).max(axis=1, keepdims=True))
+            embeddings /= _or_one(np.linalg.norm(embeddings, axis=1, keepdims=True))
+        elif np.abs(embeddings).max() > np.finfo(np.float32).max:
+            raise self._client.error("an embedding holds numbers beyond single precision; leave out normalize: false")
         return Embedded(embeddings.astype(np.float32), _longer(texts, self._settings.max_characters))
 
     async def _embed(self, texts: list[str]) -> NDArray[np.float64]:

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from erp_resources.embedders.interface import Embedded, Embedder
+from erp_resources.embedders.interface import Embedded, Embedder, Normalized
 from erp_resources.hugging_face import load_config_file, load_sentence_transformer, load_tokenizer
 from erp_resources.model_files import model_fingerprint
-from erp_resources.settings import Count, Device, Settings, Text
+from erp_resources.settings import Count, Device, Text
 
 
-class SentenceTransformersEmbedder(Settings):
+class SentenceTransformersEmbedder(Normalized):
     """A sentence-transformers model with its own pooling; its embeddings are scaled to unit norm.
 
-    Unit norm, so that one beta of the probe (equation 3.2) means the same with every embedder.
+    With `normalize: false` they are what the model gives, which is of unit norm if its last module is a Normalize.
     """
 
     backend: Literal["sentence_transformers"]
@@ -32,7 +32,7 @@ class SentenceTransformersEmbedder(Settings):
         """Load the weights. Raises `UserError` when they cannot be loaded."""
         model = load_sentence_transformer(self.model, root, self.device, self.trust_remote_code)
         model.tokenizer.truncation_side = self.truncation_side
-        return _SentenceEmbedder(model, self.batch_size)
+        return _SentenceEmbedder(model, self.batch_size, self.normalize)
 
     def inspect(self, root: Path) -> None:
         """See that the tokenizer can be loaded. Raises `UserError` when it cannot."""
@@ -53,6 +53,7 @@ class SentenceTransformersEmbedder(Settings):
                 "trust_remote_code": self.trust_remote_code,
                 "device": self.device.partition(":")[0],
                 **({"truncation_side": self.truncation_side} if self.truncation_side != "right" else {}),
+                **({} if self.normalize else {"normalize": False}),
             }
         )
 
@@ -60,9 +61,10 @@ class SentenceTransformersEmbedder(Settings):
 class _SentenceEmbedder:
     """See `Embedder`."""
 
-    def __init__(self, model: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, batch_size: int, normalize: bool) -> None:
         self._model = model
         self._batch_size = batch_size
+        self._normalize = normalize
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `Embedder.embed`; a text is truncated to the model's `max_seq_length` tokens."""
@@ -71,7 +73,7 @@ class _SentenceEmbedder:
                 np.empty((0, self._model.get_embedding_dimension()), dtype=np.float32), np.zeros(0, dtype=bool)
             )
         embeddings = self._model.encode(
-            list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+            list(texts), batch_size=self._batch_size, normalize_embeddings=self._normalize, show_progress_bar=False
         )
         return Embedded(
             np.asarray(embeddings, dtype=np.float32), _longer(self._model.tokenizer, self._model.max_seq_length, texts)

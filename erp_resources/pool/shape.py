@@ -115,6 +115,15 @@ class Pool(Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _features_fit_the_norm(self) -> Self:
+        if not self.embedder.normalize and self.probe.features == "auto":
+            raise ValueError(
+                "embedder.normalize is false, but probe.features auto weighs form and clusters against embeddings of "
+                "unit norm; write probe: {features: embedding}, or leave out normalize"
+            )
+        return self
+
     @property
     def root(self) -> Path:
         """The project folder: the one that holds pools/ and warehouse/."""

@@ -131,6 +131,7 @@ SOUND_VECTORS = [[float(i), 1.0] for i in range(20)]
         prompts.embeddings_are_whole,
         prompts.different_prompts_have_different_embeddings,
         prompts.few_embeddings_are_truncated,
+        prompts.embeddings_have_the_norm_asked_for,
     ],
 )
 def test_checks_of_embeddings_pass_on_sound_ones(check: Callable[[prompts.Embeddings], prompts.Verdict]) -> None:
@@ -164,6 +165,16 @@ def test_a_share_of_truncated_embeddings_is_told() -> None:
     found = prompts.few_embeddings_are_truncated(embedded(SOUND_VECTORS, [True, True, *[False] * 18]))
     assert found.problems[0].startswith("the embedder reads only the beginning of 2 of 20 prompts (10%)")
     assert found.numbers == {"truncated": 2, "share_truncated": 0.1}
+
+
+def test_normalize_false_of_an_embedder_that_normalizes_itself_is_told() -> None:
+    unit = embedded([[0.6, 0.8], [-1.0, 0.0], [0.0, 0.0]])
+    assert prompts.embeddings_have_the_norm_asked_for(unit).problems == []
+    found = prompts.embeddings_have_the_norm_asked_for(unit._replace(normalize=False))
+    assert found.problems[0].startswith("normalize: false has no effect: this embedder gives vectors of unit norm")
+    raw = prompts.embeddings_have_the_norm_asked_for(embedded(SOUND_VECTORS)._replace(normalize=False))
+    assert raw.problems == []
+    assert raw.numbers["largest_norm"] == pytest.approx(np.hypot(19, 1))
 
 
 # ---- generations

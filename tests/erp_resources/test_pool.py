@@ -66,6 +66,8 @@ def test_a_valid_file_gives_its_llms_and_costs_in_the_file_s_order(root: Path) -
             "pools/demo.yaml:3: split.test_fraction: input should be less than 1",
         ),
         ("n: 4", "n: 0", "pools/demo.yaml:4: sampling.n: input should be greater than 0, not 0"),
+        ("some/embedder", "some/embedder, normalize: false", "unit norm; write probe: {features: embedding}"),
+        ("some/embedder", "some/embedder, normalize: 0", "pools/demo.yaml:5: embedder.normalize: input should be true"),
         ("n: 4", "n: many", "pools/demo.yaml:4: sampling.n: input should be a valid integer"),
         ("beta: 1.0", "beta: best", "pools/demo.yaml:6: probe.beta: "),
         (
