@@ -79,7 +79,7 @@ class Findings:
         """Whether the guard, which leaves the best single LLM only for a margin, changes anything."""
         gain, single = self.difference("guarded", "ERP"), self.difference("guarded", self.best)
         if gain.value == gain.low == gain.high == 0:
-            return "Guarded, it decides the same: no margin routes the train prompts surely better than none."
+            return "Guarded, it decides the same: no margin saves enough on the train prompts."
         said = f"Guarded, it earns {_signed(gain)} compared with unguarded"
         if gain.low <= 0 <= gain.high:
             said += ", no difference that is shown"

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from erp.frontier import decision_path
-from erp.guard import SURE, Guard
+from erp.guard import STANDARD_ERRORS, Guard, savings
 from erp.routing import route
 
 
@@ -70,6 +72,26 @@ def test_without_a_margin_it_is_plain_routing() -> None:
     )
 
 
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 4), st.booleans())
+def test_savings_are_those_of_keeping_prompt_by_prompt(seed: int, n: int, n_llms: int, rounded: bool) -> None:
+    random = np.random.default_rng(seed)
+    predicted, actual = random.normal(size=(2, n, n_llms))
+    if rounded:  # many equal predicted gains, and gains of -1, 0 and 1
+        predicted, actual = predicted.round(), (actual > 0).astype(float)
+    found = savings(predicted, actual)
+    every, best = np.arange(n), int(actual.mean(axis=0).argmax())
+    ahead = (predicted - predicted[:, [best]]).max(axis=1)
+    left = (predicted - predicted[:, [best]]).argmax(axis=1)
+    gains = np.unique(ahead[ahead > 0])
+    assert len(found.margin) == len(gains), "a margin for every set of prompts to keep"
+    for place, margin in enumerate(found.margin):
+        assert gains[place] < margin
+        assert place + 1 == len(gains) or margin < gains[place + 1]
+        kept = np.where(ahead <= margin, actual[:, best] - actual[every, left], 0.0)
+        assert found.saved[place] == pytest.approx(kept.sum(), abs=1e-9)
+        assert found.error[place] == pytest.approx(np.sqrt(n) * kept.std(), abs=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_margin_routes_the_train_prompts_best_of_all_margins(seed: int) -> None:
     predicted, actual, costs = world(seed)
@@ -85,8 +107,65 @@ def test_the_margin_routes_the_train_prompts_best_of_all_margins(seed: int) -> N
     assert guard.margin > 0, "noise as large as this is to be guarded against"
     gain = earned(guard.margin) - plain
     assert max(earned(margin).mean() for margin in margins) == pytest.approx(earned(guard.margin).mean())
-    assert gain.sum() > SURE * np.sqrt(len(gain)) * gain.std()
+    assert gain.sum() > STANDARD_ERRORS * np.sqrt(len(gain)) * gain.std()
     assert earned(guard.margin).mean() >= actual[:, best].mean()
+
+
+def test_the_bound_is_on_the_best_margin_alone() -> None:
+    """Of 12 prompts, k lose 1 by leaving: k / sqrt(k - k^2 / 12) standard errors, 1.55 for two and 2 for three."""
+    for losing, expected in ((2, 0.0), (3, 3.0)):
+        predicted, actual = np.zeros((12, 2)), np.ones((12, 2))
+        predicted[:losing, 1] = 1 + np.arange(losing) / 4
+        actual[:losing, 1] = 0
+        assert Guard.fit(predicted, actual, np.ones(2)).margin == expected
+
+
+def leaving(seed: int, n: int, gained: float) -> tuple[Guard, np.ndarray, np.ndarray]:
+    """A guard, and predicted and actual gains of n prompts that would leave: their order tells nothing of the gains."""
+    random = np.random.default_rng(seed)
+    ahead, gain = np.abs(random.normal(size=n)), gained + random.normal(size=n)
+    stays = np.array([-1.0, -max(gain.sum() + 1e-9, 0.0)])  # by this prompt the first LLM is the best
+    predicted = np.stack([np.zeros(n + 1), np.append(ahead, stays[0])], axis=1)
+    actual = np.stack([np.zeros(n + 1), np.append(gain, stays[1])], axis=1)
+    return Guard.fit(predicted, actual, np.ones(2)), predicted, actual
+
+
+@pytest.mark.parametrize("n", [100, 500])
+def test_where_nothing_is_gained_or_lost_a_margin_is_taken_as_often_as_is_said(n: int) -> None:
+    taken = np.mean([leaving(seed, n, 0.0)[0].margin > 0 for seed in range(1_000)])
+    assert 0.15 < taken < 0.27  # 0.20 to 0.23, standard error 0.013
+
+
+@pytest.mark.parametrize(
+    ("errors", "least", "most"), [(-4, 0.98, 1.0), (-2, 0.68, 0.84), (2, 0.0, 0.1), (4, 0.0, 0.05)]
+)
+def test_what_leaving_loses_is_guarded_against_and_what_it_gains_is_not(
+    errors: float, least: float, most: float
+) -> None:
+    """`errors`: how many standard errors of their sum the 100 prompts that would leave gain."""
+    taken = np.mean([leaving(seed, 100, errors / 10)[0].margin > 0 for seed in range(400)])
+    assert least <= taken <= most
+
+
+def test_a_test_at_5_percent_would_lose_more_than_it_saves() -> None:
+    """By Levy's inequality the maximum over margins is beyond 1.96 errors of all that could be saved in 5 %."""
+    lost = {"guard": [], "test": []}
+    levels = []
+    for errors in (-3, -2, -1, 0, 1, 2, 3):
+        for seed in range(300):
+            guard, predicted, actual = leaving(seed, 100, errors / 10)
+            found = savings(predicted, actual)
+            passed = found.saved.max() > 1.96 * found.error[-1]
+            tested = found.margin[found.saved.argmax()] if passed else 0.0
+            for rule, margin in (("guard", guard.margin), ("test", tested)):
+                kept = 1 - np.mean(predicted[:-1, 1] > margin)
+                lost[rule].append(max(-errors, 0) * (1 - kept) + max(errors, 0) * kept)
+            if errors == 0:
+                levels.append(passed)
+    assert 0.02 < np.mean(levels) < 0.08
+    by_truth = {rule: np.reshape(values, (7, 300)).mean(axis=1) for rule, values in lost.items()}
+    assert (by_truth["test"][:3] - by_truth["guard"][:3] > 0.05).all(), "where leaving loses"
+    assert (by_truth["guard"][4:] - by_truth["test"][4:] < 0.05).all(), "where leaving gains"
 
 
 def test_predictions_that_are_right_are_not_guarded_against() -> None:
