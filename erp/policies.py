@@ -2,8 +2,9 @@
 
 What belongs here: policies as scikit-learn estimators. A policy is fitted on train prompts, `fit(X, rewards)`
 with the empirical expected rewards (n, M), and decides for others, `decide(X, costs)`, at every exchange rate
-at once. X is what the policy may see of a prompt, `sees`: its embedding (n, d), or its category (n,), which
-only the per-category baseline is told. Most policies have a belief about what every LLM earns, `predict(X)`
+at once. X is what the policy may see of a prompt, `sees`: its embedding (n, d) or anything else that is a vector,
+as the features that ERP's probes read (`on_features`); or its category (n,), which only the per-category baseline is
+told. Most policies have a belief about what every LLM earns, `predict(X)`
 (n, M), and decide by equation 4.4: argmax_i belief_i - exchange_rate * cost_i. What to keep out: the decision
 rule itself (`erp.routing`, `erp.frontier`), what decisions earn (`erp.summaries`).
 
@@ -79,13 +80,11 @@ class ERP(RidgeProbes, BeliefPolicy):
         return super().fit(embeddings, targets, weights)
 
 
-class Zooter(BeliefPolicy):
-    """A linear softmax network that learns the distribution softmax(r_1, ..., r_M) over LLMs (section 4).
+class SoftmaxNetwork(BeliefPolicy):
+    """A linear softmax network that learns a distribution over LLMs: what `Zooter` and `Winner` have in common.
 
-    Minimises sum_x KL(softmax(rewards(x)) || softmax(logits(x))) + beta / 2 |W|^2 over the logits
-    W (e(x) - mean) + b, the intercepts b unpenalised, by full-batch L-BFGS with the analytic gradient, from 0:
-    deterministic. At the optimum logits are rewards up to a constant of the prompt, which is how they are read. The
-    network learns by differences of rewards of the order of 1: those below 1e-4 teach it nothing.
+    Minimises sum_x KL(target(x) || softmax(logits(x))) + beta / 2 |W|^2 over the logits W (e(x) - mean) + b, the
+    intercepts b unpenalised, by full-batch L-BFGS with the analytic gradient, from 0: deterministic.
 
     Parameters
     ----------
@@ -116,30 +115,79 @@ class Zooter(BeliefPolicy):
         automatic = isinstance(self.beta, str) and self.beta == "auto"
         if not automatic and not (isinstance(self.beta, float | int | np.number) and 0 < self.beta < np.inf):
             raise ValueError(f"beta must be a positive number or 'auto', got {self.beta!r}")
-        target = softmax(rewards, axis=1)
+        target = self._target(rewards)
         self.beta_ = self._best_beta(embeddings, target) if automatic else float(self.beta)
         self.weights_, self.intercept_ = _network(embeddings, target, [self.beta_])[0]
-        self.divergence_ = _divergence(target, self.predict(embeddings))
+        self.divergence_ = _divergence(target, self._logits(embeddings))
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
         """The logits (n, M) of embeddings (n, d)."""
-        check_is_fitted(self)
-        return (
-            np.asarray(finite("embeddings", X, 2, (None, self.weights_.shape[1])) @ self.weights_.T) + self.intercept_
-        )
+        return self._logits(X)
 
-    def _best_beta(self, embeddings: Floats, target: Floats) -> float:
-        folds = KFold(min(_FOLDS, len(target)), shuffle=True, random_state=0) if len(target) > 1 else None
-        missed = np.zeros(len(PENALTIES))
-        for train, held_out in folds.split(embeddings) if folds else ():
-            for i, (weights, intercept) in enumerate(_network(embeddings[train], target[train], PENALTIES)):
-                missed[i] += held_out.size * _divergence(target[held_out], embeddings[held_out] @ weights.T + intercept)
-        return PENALTIES[int(missed.argmin())]
+    def _target(self, rewards: Floats) -> Floats:
+        """The distribution over LLMs (n, M) that is learned, given the expected rewards."""
+        raise NotImplementedError
+
+    def _logits(self, X: ArrayLike) -> Floats:
+        check_is_fitted(self)
+        embeddings = finite("embeddings", X, 2, (None, self.weights_.shape[1]))
+        return np.asarray(embeddings @ self.weights_.T + self.intercept_)
+
+    @staticmethod
+    def _best_beta(embeddings: Floats, target: Floats) -> float:
+        held_out = _held_out_logits(embeddings, target, PENALTIES)
+        return PENALTIES[int(np.argmin([_divergence(target, logits) for logits in held_out]))]
+
+
+class Zooter(SoftmaxNetwork):
+    """A linear softmax network that learns the distribution softmax(r_1, ..., r_M) over LLMs (section 4).
+
+    At the optimum logits are rewards up to a constant of the prompt, which is how they are read. The network learns
+    by differences of rewards of the order of 1: those below 1e-4 teach it nothing. Parameters and attributes are those
+    of `SoftmaxNetwork`.
+    """
+
+    def _target(self, rewards: Floats) -> Floats:
+        return np.asarray(softmax(rewards, axis=1))
+
+
+class Winner(SoftmaxNetwork):
+    """A softmax regression of who wins: which LLM has the largest expected reward, in equal parts where some share it.
+
+    It is what many routers train: a classifier of the best LLM. By how much an LLM wins it is not told, so its logits
+    have no unit that a cost could be weighed against. They are given one: the number of rewards that a logit is
+    worth, by least squares of the rewards' differences between LLMs on logits of held-out train prompts. It changes
+    no decision at exchange rate 0, nor what is earned at equal cost; it makes exchange rates mean about what they mean
+    to others. Parameters and attributes are those of `SoftmaxNetwork`, and
+
+    Attributes
+    ----------
+    unit_ : float
+        The reward that a logit is worth, positive: 1 where logits of held-out prompts do not grow with rewards.
+    """
+
+    def fit(self, X: ArrayLike, rewards: ArrayLike) -> Self:
+        """Train on embeddings (n, d) and expected rewards (n, M); errors as of `SoftmaxNetwork`."""
+        super().fit(X, rewards)
+        embeddings, rewards = _paired("embeddings", X, rewards)
+        logits = _held_out_logits(embeddings, self._target(rewards), [self.beta_])[0]
+        logits, rewards = (values - values.mean(axis=1, keepdims=True) for values in (logits, rewards))
+        common = float((logits * rewards).sum())
+        self.unit_ = common / float(np.square(logits).sum()) if common > 0 else 1.0
+        return self
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """The logits (n, M) of embeddings (n, d), in units of reward."""
+        return self._logits(X) * self.unit_
+
+    def _target(self, rewards: Floats) -> Floats:
+        best = np.isclose(rewards, rewards.max(axis=1, keepdims=True), rtol=8 * np.finfo(np.float64).eps, atol=0.0)
+        return np.asarray(best / best.sum(axis=1, keepdims=True))
 
 
 def softmax_loss(parameters: Floats, features: Floats, target: Floats, penalty: Floats) -> tuple[float, Floats]:
-    """The loss of `Zooter` and its gradient at weights and intercepts, flattened (M * k + M,).
+    """The loss of `SoftmaxNetwork` and its gradient at weights and intercepts, flattened (M * k + M,).
 
     `features` (n, k), `target` (n, M) distributions over LLMs, `penalty` (k,) on the squares of each feature's
     weights.
@@ -153,9 +201,12 @@ def softmax_loss(parameters: Floats, features: Floats, target: Floats, penalty: 
     return float(divergence + (penalty * np.square(weights)).sum() / 2), gradient
 
 
-def _network(embeddings: Floats, target: Floats, betas: Sequence[float]) -> list[tuple[Floats, Floats]]:
+def _network(
+    embeddings: Floats, target: Floats, betas: Sequence[float], tolerance: float = 1e-7
+) -> list[tuple[Floats, Floats]]:
     """Weights (M, d) and intercepts (M,) at every penalty, each from where the one before it ended.
 
+    `tolerance`: of the mean gradient.
     The network is trained along the embeddings' principal directions, each scaled by about the root of the
     loss's curvature: the same minimum, reached in tens of steps instead of thousands.
     """
@@ -172,12 +223,25 @@ def _network(embeddings: Floats, target: Floats, betas: Sequence[float]) -> list
             (left * (singular / scale), target, beta / np.square(scale)),
             method="L-BFGS-B",
             jac=True,
-            options={"maxiter": 2_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7 * n_prompts},
+            options={"maxiter": 2_000, "maxcor": 20, "ftol": 0.0, "gtol": tolerance * n_prompts},
         )
         weights = result.x[: weights.size].reshape(weights.shape) / scale
         intercept = result.x[weights.size :]
         found.append((weights @ directions, intercept - weights @ directions @ mean))
     return found
+
+
+def _held_out_logits(embeddings: Floats, target: Floats, betas: Sequence[float]) -> Floats:
+    """The logits of every prompt at every penalty by networks that have not seen it, (b, n, M); 0 for a single prompt.
+
+    They are compared only, so that these networks are trained less far than one that is kept.
+    """
+    logits = np.zeros((len(betas), *target.shape))
+    if len(target) > 1:
+        for train, held_out in KFold(min(_FOLDS, len(target)), shuffle=True, random_state=0).split(embeddings):
+            for i, (weights, intercept) in enumerate(_network(embeddings[train], target[train], betas, 1e-5)):
+                logits[i, held_out] = embeddings[held_out] @ weights.T + intercept
+    return logits
 
 
 def _divergence(target: Floats, logits: Floats) -> float:
@@ -392,9 +456,26 @@ COMPARED: Mapping[str, type[BeliefPolicy]] = {
     "Zooter": Zooter,
     "kNN": NearestNeighbours,
     "k-means": ClusterBest,
+    "winner": Winner,
     "category": CategoryBest,
 }
 """The policies with a belief that every evaluation compares, by the name that tables and figures use."""
+
+
+PAPER = "ERP (paper)"
+"""The name of the paper's own probe among the policies: beta = 1 on the embedding."""
+
+_ON_FEATURES = " (features)"
+
+
+def on_features(policy: str) -> str:
+    """The name of a policy that reads what ERP's probes read, instead of the embedding alone."""
+    return policy + _ON_FEATURES
+
+
+def reads_features(policy: str) -> bool:
+    """Whether this is the name of a policy `on_features`."""
+    return policy.endswith(_ON_FEATURES)
 
 
 def _counts(name: str, value: Any, automatic: tuple[int, ...]) -> tuple[int, ...]:

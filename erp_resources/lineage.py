@@ -134,18 +134,18 @@ STAGES: dict[str, Stage] = {
             "probes": ("coefficients", "intercept", "beta"),
         },
     ),
-    "zooter": Stage(
-        (REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "prompt_embeddings": (), "expected_rewards": ()}
-    ),
+    "zooter": Stage((REWARD_MODEL,), {**_FEATURES, "expected_rewards": ()}, version=2),
     "beliefs": Stage(
         (REWARD_MODEL,),
         {
-            "prompts": ("prompt_id", "split", "category"),
-            "prompt_embeddings": (),
+            **_FEATURES,
+            "prompts": ("prompt_id", "split", "category", "embed_text"),
             "expected_rewards": (),
             "predicted_rewards": (),
-            "zooter": ("llm", "weights", "intercept"),
+            "zooter": ("llm", "reads", "weights", "intercept"),
         },
+        lambda pool, names: pool.probe.beta == 1.0,  # where the paper's own probe may be ERP's
+        version=2,
     ),
     "predictability": Stage(
         (REWARD_MODEL,),

@@ -19,6 +19,7 @@ from erp.figures.layout import finish, interval_words, label_width, legend_heigh
 from erp.figures.pictures import POINT, blank, legend, legend_rows, panel, png
 from erp.figures.style import GRID, INK, POLICIES
 from erp.frontier import Frontier
+from erp.policies import PAPER, reads_features
 
 _MAX_POINTS, _MAX_INTERVALS = 250, 150
 _MAX_LLMS = 8
@@ -30,6 +31,7 @@ _BANDS = "intervals of the others"
 _CROWDED = 0.4
 _INSET = (0.44, 0.5)
 _FIXED, _RANDOM = "always", "random"
+_ASIDE = "the same, reading what ERP reads"
 
 
 class Curve(NamedTuple):
@@ -66,7 +68,8 @@ def frontier_figure(
     Of a frontier its non-dominated part is drawn, as steps: with money for a point and not yet for the next,
     the regret is the point's. Of many breakpoints at most 250 are drawn, evenly along the line, and up to 150 that
     have an interval. The band runs through the intervals of the points that are drawn; between them its
-    distance from the line is interpolated. Only ERP's band is shown; the legend turns on the others'.
+    distance from the line is interpolated. Only ERP's band is shown; the legend turns on the others', and the lines
+    that only a closer look needs: the paper's probe, and together those of rivals that read what ERP reads.
 
     Parameters
     ----------
@@ -90,77 +93,13 @@ def frontier_figure(
     """
     drawing = _Drawing.of(curves, fixed, random, llms)
     figure = go.Figure()
-    labels = []
-    others = [policy for policy in drawing.bands if policy != _OWN_BAND]
+    others = [policy for policy in drawing.bands if policy != _OWN_BAND and not _is_aside(policy)]
     for policy in others:
         _add_band(figure, drawing, policy, name=_BANDS, group="bands", visible="legendonly", first=policy == others[0])
     if _OWN_BAND in drawing.bands:
         _add_band(figure, drawing, _OWN_BAND, name=_BAND, group="band", visible=True, first=True)
-    # ERP is the widest: the others' thinner lines are drawn over its line, its symbols over theirs.
-    for policy in sorted(curves, key=_OWN_BAND.__ne__):
-        kept, curve = drawing.kept[policy], curves[policy]
-        style, frontier = POLICIES[policy], curve.frontier
-        figure.add_scatter(
-            x=frontier.cost[kept],
-            y=frontier.regret[kept],
-            customdata=np.column_stack([frontier.exchange_rate[kept], frontier.reward[kept]]),
-            text=_said(kept, curve, drawing.bands.get(policy), llms),
-            mode="lines",
-            line={**style.line, "shape": "hv"},
-            name=style.label,
-            legendgroup=policy,
-            showlegend=False,
-            hovertemplate=f"<b>{style.label}</b><br>λ %{{customdata[0]:.4g}}<br>cost %{{x:.4g}}"
-            "<br>reward %{customdata[1]:.4f}<br>regret %{y:.4f}%{text}<extra></extra>",
-        )
-    for policy in sorted(curves, key=_OWN_BAND.__eq__):
-        style, frontier = POLICIES[policy], curves[policy].frontier
-        marked = drawing.marked(policy)
-        figure.add_scatter(
-            x=frontier.cost[marked],
-            y=frontier.regret[marked],
-            mode="markers",
-            marker={"color": style.colour, "symbol": style.symbol, "size": 9 if policy == _OWN_BAND else 7},
-            name=style.label,
-            legendgroup=policy,
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    # In the given order, the line with its symbol: the traces above have one or the other.
-    for rank, policy in enumerate(curves):
-        style = POLICIES[policy]
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="lines+markers",
-            line=style.line,
-            marker={"color": style.colour, "symbol": style.symbol, "size": 9},
-            name=style.label,
-            legendgroup=policy,
-            legendrank=rank + 1,
-        )
-        labels.append(style.label)
-    for policy, points in ((_FIXED, fixed), (_RANDOM, {POLICIES[_RANDOM].label: random})):
-        style = POLICIES[policy]
-        said = [_said(np.array([0]), curve, None, llms if policy == _RANDOM else ())[0] for curve in points.values()]
-        ends = np.array([_ends(curve) for curve in points.values()])
-        figure.add_scatter(
-            x=[curve.frontier.cost[0] for curve in points.values()],
-            y=[curve.frontier.regret[0] for curve in points.values()],
-            customdata=[[name, curve.frontier.reward[0]] for name, curve in points.items()],
-            text=said,
-            error_y={
-                "type": "data", "symmetric": False, "array": ends[:, 1], "arrayminus": ends[:, 0],
-                "color": style.colour, "thickness": 1.5, "width": 3,
-            },
-            mode="markers",
-            marker={"color": style.colour, "symbol": style.symbol, "size": 9},
-            name=style.label,
-            legendrank=len(curves) + 1,
-            hovertemplate="<b>%{customdata[0]}</b><br>cost %{x:.4g}<br>reward %{customdata[1]:.4f}"
-            "<br>regret %{y:.4f}%{text}<extra></extra>",
-        )  # fmt: skip
-        labels.append(style.label)
+    _add_lines(figure, drawing, llms)
+    labels = [*_add_legend(figure, curves), *_add_singles(figure, fixed, random, llms, len(curves) + 1)]
     labels += [_BAND, _BANDS] if others else [_BAND] if drawing.bands else []
     layouts = []
     for width, height, size, across in ((700, 440, 12, 900), (300, 320, 10, 270)):
@@ -198,17 +137,21 @@ def frontier_png(
     *,
     cost_label: str = "mean cost per prompt",
 ) -> bytes:
-    """`frontier_figure` as a PNG of 1,440 x 840 pixels without a background, drawn without a browser."""
+    """`frontier_figure` as a PNG of 1,440 x 840 pixels without a background, drawn without a browser.
+
+    Without the lines that the figure shows only on a click.
+    """
+    curves = {policy: curve for policy, curve in curves.items() if not _is_aside(policy)}
     drawing = _Drawing.of(curves, fixed, random, llms)
     left, size, width = 62, 11, 720
     entries: list[tuple[Any, str]] = []
     for policy in curves:
         style = POLICIES[policy]
-        handle = Line2D([], [], **style.stroke(POINT), marker=style.marker, markersize=7 * POINT)
+        handle = Line2D([], [], **(style.stroke(POINT) | style.face), markersize=7 * POINT)
         entries.append((handle, style.label))
     for policy in (_FIXED, _RANDOM):
         style = POLICIES[policy]
-        handle = Line2D([], [], linestyle="", color=style.colour, marker=style.marker, markersize=8 * POINT)
+        handle = Line2D([], [], linestyle="", **style.face, markersize=8 * POINT)
         entries.append((handle, style.label))
     if _OWN_BAND in drawing.bands:
         entries.append((Patch(color=POLICIES[_OWN_BAND].colour, alpha=0.25, linewidth=0), _BAND))
@@ -251,7 +194,7 @@ def frontier_png(
 
 
 class _Drawing(NamedTuple):
-    """What both versions of the figure show: checked, thinned, and the window around it."""
+    """What both versions of the figure show: checked, thinned, and the window around what is shown unasked."""
 
     curves: Mapping[str, Curve]
     kept: Mapping[str, Integers]
@@ -286,16 +229,22 @@ class _Drawing(NamedTuple):
         x = [point.x for point in points]
         y = [float(end) for _, ends in bars for end in ends]
         for policy, drawn in kept.items():
-            x += curves[policy].frontier.cost[drawn].tolist()
-            y += curves[policy].frontier.regret[drawn].tolist()
+            if not _is_aside(policy):
+                x += curves[policy].frontier.cost[drawn].tolist()
+                y += curves[policy].frontier.regret[drawn].tolist()
         if _OWN_BAND in bands:
             y += bands[_OWN_BAND].high.tolist()
         return cls(curves, kept, bands, points, bars, Window.around(x, y))
 
+    @property
+    def shown(self) -> dict[str, Integers]:
+        """The drawn points of every policy that is shown unasked."""
+        return {policy: kept for policy, kept in self.kept.items() if not _is_aside(policy)}
+
     def close(self) -> Window:
         """The window around the curves, and whole error bars of the single points among them."""
         x, y = [], []
-        for policy, kept in self.kept.items():
+        for policy, kept in self.shown.items():
             x += self.curves[policy].frontier.cost[kept].tolist()
             y += self.curves[policy].frontier.regret[kept].tolist()
         if not x:
@@ -318,7 +267,7 @@ class _Drawing(NamedTuple):
 
     def lines(self) -> list[Line]:
         """Everything that a name should not cover."""
-        frontiers = [(self.curves[policy].frontier, kept) for policy, kept in self.kept.items()]
+        frontiers = [(self.curves[policy].frontier, kept) for policy, kept in self.shown.items()]
         return [*(steps(frontier.cost[kept], frontier.regret[kept]) for frontier, kept in frontiers), *self.bars]
 
     def names(self, width: float, height: float, size: float) -> list[Label]:
@@ -339,6 +288,108 @@ class _Drawing(NamedTuple):
         middle = np.flatnonzero(room)[room.sum() // 2]
         place = kept[middle]
         return Label(text, float(frontier.cost[place]), float(frontier.regret[place]), -6, 10, "right", False)
+
+
+def _is_aside(policy: str) -> bool:
+    """Whether a policy's line is shown only when it is asked for."""
+    return policy == PAPER or reads_features(policy)
+
+
+def _group(policy: str) -> str:
+    """What a click on the legend turns on and off together: a policy, or all rivals that read what ERP reads."""
+    return _ASIDE if reads_features(policy) else policy
+
+
+def _visible(policy: str) -> bool | str:
+    return "legendonly" if _is_aside(policy) else True
+
+
+def _add_lines(figure: go.Figure, drawing: _Drawing, llms: Sequence[str]) -> None:
+    """Every policy's line and its symbols, without a place in the legend."""
+    # ERP is the widest: the others' thinner lines are drawn over its line, its symbols over theirs.
+    for policy in sorted(drawing.curves, key=_OWN_BAND.__ne__):
+        kept, curve = drawing.kept[policy], drawing.curves[policy]
+        style, frontier = POLICIES[policy], curve.frontier
+        figure.add_scatter(
+            x=frontier.cost[kept],
+            y=frontier.regret[kept],
+            customdata=np.column_stack([frontier.exchange_rate[kept], frontier.reward[kept]]),
+            text=_said(kept, curve, drawing.bands.get(policy), llms),
+            mode="lines",
+            line={**style.line, "shape": "hv"},
+            name=style.label,
+            legendgroup=_group(policy),
+            visible=_visible(policy),
+            showlegend=False,
+            hovertemplate=f"<b>{style.label}</b><br>λ %{{customdata[0]:.4g}}<br>cost %{{x:.4g}}"
+            "<br>reward %{customdata[1]:.4f}<br>regret %{y:.4f}%{text}<extra></extra>",
+        )
+    for policy in sorted(drawing.curves, key=_OWN_BAND.__eq__):
+        style, frontier = POLICIES[policy], drawing.curves[policy].frontier
+        marked = drawing.marked(policy)
+        figure.add_scatter(
+            x=frontier.cost[marked],
+            y=frontier.regret[marked],
+            mode="markers",
+            marker={**style.points, "size": 9 if policy == _OWN_BAND else 7},
+            name=style.label,
+            legendgroup=_group(policy),
+            visible=_visible(policy),
+            showlegend=False,
+            hoverinfo="skip",
+        )
+
+
+def _add_legend(figure: go.Figure, curves: Mapping[str, Curve]) -> list[str]:
+    """The legend's entries of the policies, whose names are returned."""
+    # In the given order, the line with its symbol: the traces above have one or the other.
+    labels = []
+    named: dict[str, str] = {}
+    for policy in curves:
+        named.setdefault(_group(policy), policy)
+    for rank, (group, policy) in enumerate(named.items()):
+        style = POLICIES[policy]
+        name = style.label if group == policy else group
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="lines+markers",
+            line=style.line,
+            marker={**style.points, "size": 9},
+            name=name,
+            legendgroup=group,
+            legendrank=rank + 1,
+            visible=_visible(policy),
+        )
+        labels.append(name)
+    return labels
+
+
+def _add_singles(
+    figure: go.Figure, fixed: Mapping[str, Curve], random: Curve, llms: Sequence[str], rank: int
+) -> list[str]:
+    """The points of every LLM alone and of the random choice, last in the legend; the names of their entries."""
+    for policy, points in ((_FIXED, fixed), (_RANDOM, {POLICIES[_RANDOM].label: random})):
+        style = POLICIES[policy]
+        said = [_said(np.array([0]), curve, None, llms if policy == _RANDOM else ())[0] for curve in points.values()]
+        ends = np.array([_ends(curve) for curve in points.values()])
+        figure.add_scatter(
+            x=[curve.frontier.cost[0] for curve in points.values()],
+            y=[curve.frontier.regret[0] for curve in points.values()],
+            customdata=[[name, curve.frontier.reward[0]] for name, curve in points.items()],
+            text=said,
+            error_y={
+                "type": "data", "symmetric": False, "array": ends[:, 1], "arrayminus": ends[:, 0],
+                "color": style.colour, "thickness": 1.5, "width": 3,
+            },
+            mode="markers",
+            marker={**style.points, "size": 9},
+            name=style.label,
+            legendrank=rank,
+            hovertemplate="<b>%{customdata[0]}</b><br>cost %{x:.4g}<br>reward %{customdata[1]:.4f}"
+            "<br>regret %{y:.4f}%{text}<extra></extra>",
+        )  # fmt: skip
+    return [POLICIES[policy].label for policy in (_FIXED, _RANDOM)]
 
 
 def _check(name: str, curve: Curve, n_llms: int) -> None:
@@ -414,10 +465,10 @@ def _draw(axes: Axes, drawing: _Drawing, fixed: Mapping[str, Curve], random: Cur
         axes.plot(
             frontier.cost[marked],
             frontier.regret[marked],
-            style.marker,
-            color=style.colour,
+            linestyle="",
+            **style.face,
             markersize=size_ * POINT,
-            markeredgewidth=0,
+            markeredgewidth=1.5 * POINT * style.hollow,
             zorder=4 if policy == _OWN_BAND else 3,
         )
     for policy, points in ((_FIXED, list(fixed.values())), (_RANDOM, [random])):
@@ -426,8 +477,8 @@ def _draw(axes: Axes, drawing: _Drawing, fixed: Mapping[str, Curve], random: Cur
             [curve.frontier.cost[0] for curve in points],
             [curve.frontier.regret[0] for curve in points],
             yerr=np.nan_to_num([_ends(curve) for curve in points]).T,
-            fmt=style.marker,
-            color=style.colour,
+            linestyle="",
+            **style.face,
             markersize=8 * POINT,
             elinewidth=1.5 * POINT,
             capsize=3 * POINT,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from erp._check import Floats
+from erp.policies import PAPER, on_features
 
 # Letters and grid, between black and white: 4:1 on either.
 INK = "#7b818b"
@@ -17,7 +18,7 @@ GRID = "rgba(128, 134, 145, 0.28)"
 
 
 class PolicyStyle(NamedTuple):
-    """How a policy looks in every figure: `symbol` is Plotly's name, `marker` matplotlib's.
+    """How a policy looks in every figure: `symbol` is Plotly's name, `marker` matplotlib's, `hollow` its outline alone.
 
     `dash` are the lengths of strokes and gaps in pixels; none: a solid line.
     """
@@ -28,6 +29,17 @@ class PolicyStyle(NamedTuple):
     marker: str
     dash: tuple[int, ...] = ()
     width: float = 2.0
+    hollow: bool = False
+
+    @property
+    def points(self) -> dict[str, Any]:
+        """The symbol for Plotly."""
+        return {"color": self.colour, "symbol": f"{self.symbol}-open" if self.hollow else self.symbol}
+
+    @property
+    def face(self) -> dict[str, Any]:
+        """The symbol for matplotlib."""
+        return {"marker": self.marker, "color": self.colour, **({"markerfacecolor": "none"} if self.hollow else {})}
 
     @property
     def line(self) -> dict[str, Any]:
@@ -42,17 +54,34 @@ class PolicyStyle(NamedTuple):
         return {"color": self.colour, "linewidth": self.width * scale, "linestyle": dash}
 
 
+def _on_features(style: PolicyStyle) -> PolicyStyle:
+    """A policy's style when it reads what ERP reads: its colour, hollow symbols and short strokes."""
+    return style._replace(label=f"{style.label}, features", dash=(5, 2), width=1.5, hollow=True)
+
+
+_RIVALS: Mapping[str, PolicyStyle] = {
+    "Zooter": PolicyStyle("Zooter", "#e07b2d", "diamond", "D", (14, 4)),
+    "kNN": PolicyStyle("k nearest neighbours", "#b566cf", "triangle-up", "^", (8, 3, 2, 3)),
+    "k-means": PolicyStyle("best per cluster (k-means)", "#2aa3b8", "triangle-down", "v", (4, 3)),
+    "winner": PolicyStyle("classifier of the winner", "#b85c4a", "triangle-left", "<", (10, 2, 4, 2)),
+}
+
 # In the order of legends and tables. Symbols and dashes tell apart what a reader may not by colour.
 POLICIES: Mapping[str, PolicyStyle] = {
     "ERP": PolicyStyle("ERP", "#2f7fe0", "circle", "o", width=3.5),
     "guarded": PolicyStyle("ERP, guarded", "#6f6fe8", "hexagon", "h", (18, 3), 2.5),
-    "Zooter": PolicyStyle("Zooter", "#e07b2d", "diamond", "D", (14, 4)),
-    "kNN": PolicyStyle("k nearest neighbours", "#b566cf", "triangle-up", "^", (8, 3, 2, 3)),
-    "k-means": PolicyStyle("best per cluster (k-means)", "#2aa3b8", "triangle-down", "v", (4, 3)),
+    PAPER: PolicyStyle("ERP, the paper's probe", "#3f6fb5", "circle", "o", (5, 2), 1.5, hollow=True),
+    **{
+        name: style
+        for rival, own in _RIVALS.items()
+        for name, style in ((rival, own), (on_features(rival), _on_features(own)))
+    },
     "category": PolicyStyle("best per category (told)", "#a38a1d", "pentagon", "p", (12, 3, 2, 3, 2, 3)),
+    "blind": PolicyStyle("best LLM at each price (blind)", "#6d8aa8", "triangle-right", ">", (6, 6)),
     "permuted": PolicyStyle("ERP permuted", "#d9538a", "cross", "P", (2, 4)),
     "random": PolicyStyle("random", "#d9635b", "x", "X"),
     "oracle": PolicyStyle("oracle", "#1fa37a", "star", "*", (9, 6)),
+    "cross-fitted": PolicyStyle("oracle, cross-fitted", "#58a05f", "star", "*", (3, 6), hollow=True),
     "always": PolicyStyle("one LLM for all", "#8d8f96", "square", "s"),
 }
 

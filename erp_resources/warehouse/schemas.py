@@ -108,7 +108,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "zooter": pa.schema(
         [
             _column("llm", pa.string(), "LLM whose logit the row is"),
-            _column("weights", pa.list_(pa.float64()), "weights of the linear softmax network, d numbers"),
+            _column(
+                "reads", pa.string(), "what the network reads: embedding, or ERP's features; null: embedding", late=True
+            ),
+            _column("weights", pa.list_(pa.float64()), "weights of the linear softmax network, one for each number"),
             _column("intercept", pa.float64(), "intercept of the logit"),
             _column("beta", pa.float64(), "penalty, tuned on held-out train prompts; one for the network"),
             _column("divergence", pa.float64(), "mean KL on the train prompts, in nats; one for the network"),
@@ -117,7 +120,11 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "beliefs": pa.schema(
         [
-            _column("policy", pa.string(), "ERP, Zooter, kNN, k-means or category (which is told the category)"),
+            _column(
+                "policy",
+                pa.string(),
+                "the policy; category is told the category, those called (features) read what ERP reads",
+            ),
             _column("llm", pa.string(), "LLM"),
             _PROMPT_ID,
             _column("belief", pa.float64(), "what the policy believes that the LLM earns, up to the prompt's constant"),

@@ -30,7 +30,7 @@ from erp.figures import (
     win_rate_figure,
     win_rate_png,
 )
-from erp.figures.frontiers import _Drawing
+from erp.figures.frontiers import _ASIDE, _Drawing
 from erp.figures.labels import place_labels
 from erp.figures.layout import LETTER
 from erp.figures.style import policy_style
@@ -38,7 +38,8 @@ from erp.frontier import DecisionPath, RandomPath, ShuffledPath, decision_path
 from erp.pairwise import PairwiseWins
 
 LLMS = ["small", "large", "maths"]
-LINES = ("oracle", "ERP", "guarded", "Zooter", "kNN", "k-means", "category", "permuted")
+LINES = ("oracle", "ERP", "guarded", "Zooter", "kNN", "k-means", "winner", "category", "blind", "permuted")
+ASIDES = ("ERP (paper)", "Zooter (features)", "kNN (features)", "k-means (features)", "winner (features)")
 
 Curves = tuple[dict[str, Curve], dict[str, Curve], Curve, list[str]]
 
@@ -145,10 +146,23 @@ def line_of(figure: go.Figure, policy: str) -> Any:
 
 def test_no_two_policies_look_alike_even_without_colour() -> None:
     styles = POLICIES.values()
-    for field in ("label", "colour", "symbol", "marker"):
-        assert len({getattr(style, field) for style in styles}) == len(styles), field
-    assert len({POLICIES[policy].dash for policy in LINES}) == len(LINES)
+    assert len({style.label for style in styles}) == len(styles)
+    for field in ("symbol", "marker"):
+        assert len({(getattr(style, field), style.hollow) for style in styles}) == len(styles), field
+    own = [style for policy, style in POLICIES.items() if not policy.endswith("(features)")]
+    assert len({style.colour for style in own}) == len(own)
+    lines = [*LINES, "cross-fitted"]
+    assert len({POLICIES[policy].dash for policy in lines}) == len(lines)
     assert POLICIES["ERP"].width == max(style.width for style in styles)
+
+
+@pytest.mark.parametrize("policy", ["Zooter", "kNN", "k-means", "winner"])
+def test_a_rival_that_reads_the_features_has_its_own_colour_and_another_dash_and_symbol(policy: str) -> None:
+    own, other = POLICIES[policy], POLICIES[f"{policy} (features)"]
+    assert other.label == f"{own.label}, features"
+    assert other.colour == own.colour
+    assert other.points["symbol"] == f"{own.points['symbol']}-open"
+    assert other.dash != own.dash
 
 
 def test_every_policy_is_visible_on_light_and_on_dark() -> None:
@@ -163,17 +177,18 @@ def test_every_policy_is_visible_on_light_and_on_dark() -> None:
 
 
 def test_a_policy_looks_the_same_in_every_figure() -> None:
-    names = [*LINES, "random", "always large"]
+    lines = (*LINES, "cross-fitted", *ASIDES)
+    names = [*lines, "random", "always large"]
     shown: dict[str, set[tuple[str, str]]] = {}
     for figure in (
-        frontier_figure(*curves(lines=LINES)),
+        frontier_figure(*curves(lines=lines)),
         comparison_figure(names, *np.ones((3, len(names))), "reward"),
     ):
         for trace in figure.data:
-            if trace.marker.symbol is not None:
+            if trace.marker.symbol is not None and trace.name != _ASIDE:
                 name = "one LLM for all" if trace.name == "always large" else trace.name
                 shown.setdefault(name, set()).add((trace.marker.color, trace.marker.symbol))
-    assert shown == {style.label: {(style.colour, style.symbol)} for style in POLICIES.values()}
+    assert shown == {style.label: {(style.colour, style.points["symbol"])} for style in POLICIES.values()}
 
 
 def test_one_llm_always_has_the_style_of_all_and_its_own_name() -> None:
@@ -315,6 +330,24 @@ def test_the_legend_has_every_policy_once_in_the_given_order() -> None:
     shown = sorted((trace for trace in figure.data if trace.showlegend is not False), key=lambda t: t.legendrank)
     assert [trace.name for trace in shown[: len(LINES)]] == [POLICIES[policy].label for policy in LINES]
     assert len({trace.name for trace in shown}) == len(shown)
+
+
+def test_what_only_a_closer_look_needs_is_shown_on_a_click_and_changes_nothing_else() -> None:
+    drawn, fixed, random, llms = curves(lines=(*LINES, *ASIDES))
+    plain = frontier_figure({policy: drawn[policy] for policy in LINES}, fixed, random, llms)
+    figure = frontier_figure(drawn, fixed, random, llms)
+    hidden = [trace for trace in figure.data if trace.visible == "legendonly" and trace.legendgroup != "bands"]
+    assert {trace.legendgroup for trace in hidden} == {"ERP (paper)", _ASIDE}
+    entries = [trace.name for trace in hidden if trace.showlegend is not False]
+    assert sorted(entries) == sorted([POLICIES["ERP (paper)"].label, _ASIDE])
+    together = {trace.name for trace in hidden if trace.legendgroup == _ASIDE and trace.mode == "lines"}
+    assert together == {POLICIES[policy].label for policy in ASIDES[1:]}
+    assert figure.layout.xaxis.range == plain.layout.xaxis.range
+    assert figure.layout.yaxis.range == plain.layout.yaxis.range
+    assert [note.text for note in figure.layout.annotations] == [note.text for note in plain.layout.annotations]
+    assert frontier_png(drawn, fixed, random, llms) == frontier_png(
+        {policy: drawn[policy] for policy in LINES}, fixed, random, llms
+    )
 
 
 def test_one_llm_makes_a_figure() -> None:
@@ -634,7 +667,7 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="1 categories for 2 prompts"):
         expected_reward_scatter(LLMS, ["coding"], np.ones((2, 3)), np.ones((2, 3)))
     drawn, fixed, random, llms = curves()
-    with pytest.raises(KeyError, match="'zooter' is not one of ERP, guarded, Zooter"):
+    with pytest.raises(KeyError, match="'zooter' is not one of ERP, guarded"):
         frontier_figure({"zooter": drawn["ERP"]}, fixed, random, llms)
     with pytest.raises(ValueError, match=r"shares of oracle has shape \(\d+, 3\), expected \(\d+, 2\)"):
         frontier_figure(drawn, fixed, random, llms[:2])

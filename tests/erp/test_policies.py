@@ -9,6 +9,7 @@ from scipy.special import rel_entr, softmax
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -29,6 +30,7 @@ from erp.policies import (
     Permuted,
     Policy,
     Random,
+    Winner,
     Zooter,
     softmax_loss,
 )
@@ -41,6 +43,8 @@ POLICIES: list[Policy] = [
     ERP("auto"),
     Zooter(),
     Zooter(0.5),
+    Winner(),
+    Winner(0.5),
     NearestNeighbours(),
     NearestNeighbours(3),
     ClusterBest(),
@@ -160,7 +164,7 @@ def test_a_handful_of_prompts_is_enough(policy: BeliefPolicy, n: int) -> None:
     assert np.isfinite(clone(policy).fit(X, rewards).predict(X)).all()
 
 
-@pytest.mark.parametrize("policy", [policy for policy in BELIEFS if not isinstance(policy, ERP)], ids=repr)
+@pytest.mark.parametrize("policy", [policy for policy in BELIEFS if not isinstance(policy, ERP | Winner)], ids=repr)
 def test_of_one_prompt_the_rewards_are_believed_everywhere(policy: BeliefPolicy) -> None:
     embeddings, rewards = np.ones((1, 4)), np.array([[0.5, -1.0, 2.0]])
     policy = clone(policy).fit(seen(policy, embeddings), rewards)
@@ -180,7 +184,10 @@ def test_prompts_that_are_all_alike_get_the_mean_rewards_or_those_of_their_copie
     policy = clone(policy).fit(seen(policy, embeddings), rewards)
     belief = centred(policy.predict(seen(policy, embeddings)))
     np.testing.assert_allclose(belief, np.tile(belief[:1], (40, 1)), atol=1e-9)
-    if isinstance(policy, Zooter):
+    if isinstance(policy, Winner):
+        wins = (rewards == rewards.max(axis=1, keepdims=True)).mean(axis=0)
+        expected = policy.unit_ * np.log(wins)
+    elif isinstance(policy, Zooter):
         # The closest single distribution in KL is the mean of the distributions.
         expected = np.log(softmax(rewards, axis=1).mean(axis=0))
     elif isinstance(policy, NearestNeighbours):
@@ -191,7 +198,7 @@ def test_prompts_that_are_all_alike_get_the_mean_rewards_or_those_of_their_copie
     np.testing.assert_allclose(belief[0], expected - expected.mean(), atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", BELIEFS, ids=repr)
+@pytest.mark.parametrize("policy", [policy for policy in BELIEFS if not isinstance(policy, Winner)], ids=repr)
 def test_constant_rewards_are_believed_as_they_are(policy: BeliefPolicy) -> None:
     embeddings, constant = prompts()[0], np.array([0.3, 0.7, -2.0])
     X = seen(policy, embeddings)
@@ -244,6 +251,46 @@ def test_erp_is_the_probes(beta: Any) -> None:
         exact_frontier(probes.predict(new), actual, COSTS),
     )
     np.testing.assert_array_equal(frontier.regret, exact.regret)
+
+
+# Winner
+
+
+def test_the_winner_is_scikit_learns_multinomial_regression_of_who_is_best() -> None:
+    embeddings, rewards = prompts(n=150)
+    rewards = np.round(rewards)  # ties
+    policy = Winner(0.5).fit(embeddings, rewards)
+    best = rewards == rewards.max(axis=1, keepdims=True)
+    assert (best.sum(axis=1) > 1).any()
+    rows, llm = np.nonzero(best)
+    centred_embeddings = embeddings - embeddings.mean(axis=0)
+    theirs = LogisticRegression(C=1 / 0.5, tol=1e-10, max_iter=10_000).fit(
+        centred_embeddings[rows], llm, sample_weight=1 / best.sum(axis=1)[rows]
+    )
+    expected = theirs.decision_function(centred_embeddings)
+    np.testing.assert_allclose(centred(policy.predict(embeddings)) / policy.unit_, centred(expected), atol=1e-4)
+
+
+def test_a_winners_logits_are_worth_the_rewards_that_come_nearest_on_prompts_it_has_not_seen() -> None:
+    embeddings, rewards = prompts(n=80)
+    policy = Winner(2.0).fit(embeddings, rewards)
+    logits = np.empty_like(rewards)
+    for train, rest in KFold(5, shuffle=True, random_state=0).split(embeddings):
+        one = Winner(2.0).fit(embeddings[train], rewards[train])
+        logits[rest] = one.predict(embeddings[rest]) / one.unit_
+    slope = np.linalg.lstsq(centred(logits).reshape(-1, 1), centred(rewards).ravel(), rcond=None)[0][0]
+    assert policy.unit_ == pytest.approx(slope, rel=1e-3)
+    larger = Winner(2.0).fit(embeddings, rewards * 8)
+    np.testing.assert_allclose(larger.predict(embeddings), policy.predict(embeddings) * 8, rtol=1e-9)
+
+
+def test_a_winner_whose_logits_rewards_do_not_follow_still_takes_who_wins_most() -> None:
+    rng = np.random.default_rng(0)
+    # The first wins mostly, by little, and loses by far: its logit is the larger, its mean reward the smaller.
+    rewards = np.where(np.arange(100)[:, None] % 5 > 0, [0.1, 0.0], [-9.0, 0.0])
+    policy = Winner("auto").fit(rng.normal(size=(100, 3)), rewards)
+    assert policy.unit_ == 1.0
+    assert (policy.predict(rng.normal(size=(20, 3))).argmax(axis=1) == 0).mean() > 0.9
 
 
 # Zooter

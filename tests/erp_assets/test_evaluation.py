@@ -1,5 +1,6 @@
 """The evaluation assets: what stands in their tables is what the library says of the tables before them."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -9,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_project
+from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
 
 import erp
 from erp import pairwise, summaries
-from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Zooter
+from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Winner, Zooter
 from erp_assets.findings import Findings
 from erp_assets.runs import run_pool
 from erp_resources.lineage import EVALUATIONS, STAGES, Partition
@@ -22,6 +24,7 @@ from erp_resources.warehouse import SCHEMAS, Warehouse
 
 LLMS = ["small", "large"]
 REWARDS = ["taste", "vowels"]
+RIVALS = ("Zooter", "kNN", "k-means", "winner")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,9 @@ def world(read) -> Callable[[str], dict[str, np.ndarray]]:
         found = {"train": (prompts["split"] == "train").to_numpy(), "category": prompts["category"].to_numpy()}
         embeddings = read("prompt_embeddings").set_index("prompt_id").loc[prompts["prompt_id"], "embedding"]
         found["embeddings"] = np.stack(embeddings.to_list()).astype(float)
+        texts = prompts["embed_text"]
+        features = erp.Features.fit(found["embeddings"][found["train"]], texts[found["train"]].tolist())
+        found["features"] = features(found["embeddings"], texts.tolist())
         for name, asset, column in (
             ("actual", "expected_rewards", "mean"),
             ("predicted", "predicted_rewards", "predicted"),
@@ -82,11 +88,16 @@ def test_beliefs_are_those_of_policies_fitted_on_the_train_prompts(read, world, 
     of = world(reward)
     train, test = of["train"], ~of["train"]
     np.testing.assert_allclose(beliefs(read, reward, "ERP"), of["predicted"][test], atol=1e-12)
-    for name, policy in (("Zooter", Zooter()), ("kNN", NearestNeighbours()), ("k-means", ClusterBest())):
-        policy.fit(of["embeddings"][train], of["actual"][train])
+    rivals = {"Zooter": Zooter(), "kNN": NearestNeighbours(), "k-means": ClusterBest(), "winner": Winner()}
+    for (name, policy), (ending, X) in itertools.product(
+        rivals.items(), (("", of["embeddings"]), (" (features)", of["features"]))
+    ):
+        policy.fit(X[train], of["actual"][train])
         np.testing.assert_allclose(
-            beliefs(read, reward, name), policy.predict(of["embeddings"][test]), atol=1e-5, err_msg=name
+            beliefs(read, reward, name + ending), policy.predict(X[test]), atol=1e-5, err_msg=name + ending
         )
+    papers = Ridge(1.0).fit(of["embeddings"][train], of["actual"][train])
+    np.testing.assert_allclose(beliefs(read, reward, "ERP (paper)"), papers.predict(of["embeddings"][test]), atol=1e-6)
     told = CategoryBest().fit(of["category"][train], of["actual"][train])
     np.testing.assert_allclose(beliefs(read, reward, "category"), told.predict(of["category"][test]), atol=1e-12)
 
@@ -155,9 +166,10 @@ def test_frontiers_hold_every_breakpoint_of_every_policy(read, world, evaluated,
     actual = of["actual"][~of["train"]]
     by_policy = dict(iter(table.groupby("policy")))
     assert set(by_policy) == {
-        "ERP", "guarded", "Zooter", "kNN", "k-means", "category", "permuted", "random", "oracle", "always",
+        "ERP", "guarded", "ERP (paper)", "category", "permuted", "random", "oracle", "always",
+        *RIVALS, *(f"{policy} (features)" for policy in RIVALS),
     }  # fmt: skip
-    for policy in ("ERP", "Zooter", "kNN", "k-means", "category"):
+    for policy in ("ERP", "ERP (paper)", "category", *RIVALS):
         expected = erp.exact_frontier(beliefs(read, reward, policy), actual, costs)
         for column in ("exchange_rate", "cost", "reward", "regret"):
             np.testing.assert_allclose(by_policy[policy][column], getattr(expected, column), atol=1e-12)
