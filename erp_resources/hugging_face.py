@@ -1,18 +1,20 @@
 """Loading transformers objects: without their noise, and with errors that name the model and the cause.
 
-What belongs here: the one call to `from_pretrained` that every transformers backend shares. What to
-keep out: what a backend asks of its model (a chat template, one output).
+What belongs here: the one call to `from_pretrained` that every transformers backend shares, and the one to
+`apply_chat_template`. What to keep out: what a backend asks of its model (one output).
 """
 
+import difflib
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from erp_resources.model_files import model_folder
-from erp_resources.settings import UserError
+from erp_resources.settings import UserError, shown
 
 _ONE_THREAD_PARAMETERS = 30_000_000
 """Below this a second thread on the CPU was measured to slow models down, tenfold where its core is busy."""
@@ -20,6 +22,7 @@ _ONE_THREAD_PARAMETERS = 30_000_000
 
 _MARKERS = ("Quack nine", "Moo seven")
 """A prompt and a response, to be found again in what a chat template makes of them."""
+_NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
 _OTHER_TEMPLATE = (
     "use another model, or put a chat_template.jinja that takes a user's and an assistant's text into its folder"
 )
@@ -68,47 +71,101 @@ def load_config_file(model: str, root: Path, name: str) -> dict[str, Any]:
     return json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
 
 
-def load_chat_tokenizer(model: str, root: Path, trust_remote_code: bool) -> Any:
-    """The tokenizer of an LLM. Raises `UserError` when it has no chat template."""
+def load_chat_tokenizer(
+    model: str,
+    root: Path,
+    trust_remote_code: bool,
+    template: str | None = None,
+    kwargs: Mapping[str, Any] = _NO_KWARGS,
+) -> Any:
+    """The tokenizer of an LLM, with another `template` than its own if one is given.
+
+    Raises `UserError` when it has no chat template, or the template cannot be used, or does not read one of `kwargs`.
+    """
     tokenizer = load_tokenizer(model, root, trust_remote_code)
+    if template is not None:
+        tokenizer.chat_template = template
     if not tokenizer.chat_template:
         raise UserError(
             f"model '{model}': its tokenizer has no chat template, so it cannot be given a prompt "
-            "as a user's message; use the instruct variant, or add chat_template.jinja to its folder"
+            "as a user's message; use the instruct variant, or give it one as chat_template"
         )
-    chat_texts(model, tokenizer, [(_MARKERS[0],)])
+    chat_texts(model, tokenizer, [(_MARKERS[0],)], kwargs)
+    _check_that_all_are_read(model, tokenizer, kwargs)
     return tokenizer
 
 
-def encode_chats(model: str, tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
-    """The tokens of prompts as a user's messages in the model's own template, ready for its answer."""
+def _check_that_all_are_read(model: str, tokenizer: Any, kwargs: Mapping[str, Any]) -> None:
+    """Raise `UserError` when the chat template does not read one of `kwargs`: it would change nothing, silently."""
+    if not kwargs:
+        return
+    read = variables_of(tokenizer.get_chat_template(tools=kwargs.get("tools")))
+    for name in kwargs:
+        if name not in read:
+            known = sorted(read - {"messages", "add_generation_prompt"} - set(tokenizer.special_tokens_map))
+            close = difflib.get_close_matches(name[:100], known, n=1)
+            reads = f"it reads {', '.join(known)}" if known else "it reads nothing but the prompt"
+            hint = f"did you mean '{close[0]}'?" if close else f"{reads}; leave it out"
+            raise UserError(
+                f"model '{model}': chat_template_kwargs.{shown(name)}: its chat template does not read this; {hint}"
+            )
+
+
+def variables_of(template: str) -> set[str]:
+    """The variables that a chat template is to be told: all that it reads and does not set before."""
+    import jinja2.ext
+    import jinja2.meta
+
+    class Generation(jinja2.ext.Extension):
+        """The tag by which templates mark what the assistant says; transformers' own extension is private."""
+
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Any) -> Any:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    environment = jinja2.Environment(extensions=[Generation, jinja2.ext.loopcontrols])
+    environment.globals |= {"raise_exception": None, "strftime_now": None}
+    return jinja2.meta.find_undeclared_variables(environment.parse(template))
+
+
+def encode_chats(
+    model: str, tokenizer: Any, prompts: Sequence[str], kwargs: Mapping[str, Any] = _NO_KWARGS
+) -> list[list[int]]:
+    """The tokens of prompts as a user's messages in the tokenizer's template, ready for the answer.
+
+    `kwargs` are the template's variables beside the messages.
+    """
     if not prompts:
         return []
-    texts = chat_texts(model, tokenizer, [(prompt,) for prompt in prompts])
+    texts = chat_texts(model, tokenizer, [(prompt,) for prompt in prompts], kwargs)
     encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return encoded
 
 
-def chat_texts(model: str, tokenizer: Any, chats: Sequence[tuple[str, ...]]) -> list[str]:
-    """Chats in the model's own template: each a prompt, which is then ready for its answer, or a prompt and a response.
+def chat_texts(
+    model: str, tokenizer: Any, chats: Sequence[tuple[str, ...]], kwargs: Mapping[str, Any] = _NO_KWARGS
+) -> list[str]:
+    """Chats in the tokenizer's template: each a prompt, which is then ready for its answer, or a prompt and a response.
 
     Some templates read a message as a list of parts and drop one that is text, without a word: what comes out is
     looked at. Raises `UserError` when the template cannot be used.
     """
     if not chats:
         return []
-    as_content = _content_that_is_read(model, tokenizer, len(chats[0]))
+    as_content = _content_that_is_read(model, tokenizer, len(chats[0]), kwargs)
     with _explained(model, f"its chat template fails; {_OTHER_TEMPLATE}"):
-        return _rendered(tokenizer, chats, as_content)
+        return _rendered(tokenizer, chats, as_content, kwargs)
 
 
-def _content_that_is_read(model: str, tokenizer: Any, messages: int) -> Callable[[str], Any]:
+def _content_that_is_read(model: str, tokenizer: Any, messages: int, kwargs: Mapping[str, Any]) -> Callable[[str], Any]:
     """How a message is put so that the template reads all of it: as text, or else as a list of parts."""
     markers = _MARKERS[:messages]
     failures = []
     for as_content in (str, _as_parts):
         try:
-            [text] = _rendered(tokenizer, [markers], as_content)
+            [text] = _rendered(tokenizer, [markers], as_content, kwargs)
         except Exception as error:  # templates raise what they like
             failures.append(_cause(error))
         else:
@@ -123,13 +180,15 @@ def _as_parts(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
-def _rendered(tokenizer: Any, chats: Sequence[tuple[str, ...]], as_content: Callable[[str], Any]) -> list[str]:
+def _rendered(
+    tokenizer: Any, chats: Sequence[tuple[str, ...]], as_content: Callable[[str], Any], kwargs: Mapping[str, Any]
+) -> list[str]:
     messages = [
         [{"role": role, "content": as_content(text)} for role, text in zip(("user", "assistant"), chat, strict=False)]
         for chat in chats
     ]
     ready = len(chats[0]) == 1
-    texts: list[str] = tokenizer.apply_chat_template(messages, add_generation_prompt=ready, tokenize=False)
+    texts: list[str] = tokenizer.apply_chat_template(messages, add_generation_prompt=ready, tokenize=False, **kwargs)
     return texts
 
 

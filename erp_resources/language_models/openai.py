@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from erp_resources.language_models.answers import Answer, failed_answer, is_completion, read_answers
+from erp_resources.language_models.chat_template import ChatTemplateKwargs
 from erp_resources.language_models.interface import SERVED_RESPONSES, Cost, Inspected, LanguageModel, Sampling
 from erp_resources.openai_client import FailedError, OpenAIServer, RefusedError, gather
 from erp_resources.settings import Count, UserError
@@ -39,11 +40,12 @@ _SEEDS = 2**31
 """Some servers hold seeds in 32 bits, and take negative ones for no seed."""
 
 
-class OpenAILLM(OpenAIServer):
+class OpenAILLM(ChatTemplateKwargs, OpenAIServer):
     """An LLM behind an OpenAI-compatible server.
 
     `samples_per_request` bounds the samples (`n`) of one request; "all" leaves it to the server.
-    `options` are sent along as they are, such as {reasoning_effort: low}.
+    `options` are sent along as they are, such as {reasoning_effort: low}, and `chat_template_kwargs` under this name,
+    as vLLM, SGLang and llama.cpp take them; whether the server's template reads them only the server knows.
     """
 
     backend: Literal["openai"]
@@ -58,6 +60,18 @@ class OpenAILLM(OpenAIServer):
             raise ValueError(f"leave out {', '.join(taken)}: the pool file's other settings say what is sent as these")
         return options
 
+    @model_validator(mode="after")
+    def _kwargs_stand_in_one_place(self) -> Self:
+        if self.chat_template_kwargs and "chat_template_kwargs" in self.options:
+            raise ValueError("chat_template_kwargs stands twice: leave it out of options")
+        return self
+
+    @property
+    def sent(self) -> dict[str, JsonValue]:
+        """What is sent along with every request."""
+        kwargs: dict[str, JsonValue] = dict(self.chat_template_kwargs)
+        return self.options | ({"chat_template_kwargs": kwargs} if kwargs else {})
+
     def load(self, root: Path) -> LanguageModel:
         """Connect to nothing yet. Raises `UserError` when the openai package or the key is missing."""
         return OpenAILanguageModel(self)
@@ -70,7 +84,7 @@ class OpenAILLM(OpenAIServer):
     def fingerprint(self, root: Path) -> str:
         """Changes with everything that changes the responses: not with cost, key, patience or concurrency."""
         return json.dumps(
-            {"backend": self.backend, "model": self.model, "base_url": self.base_url, "options": self.options},
+            {"backend": self.backend, "model": self.model, "base_url": self.base_url, "options": self.sent},
             sort_keys=True,
         )
 
@@ -271,7 +285,7 @@ class OpenAILanguageModel:
             dialect = replace(self._dialect, **changes)
             body = self._body(dialect, draw, first, count)
             try:
-                answer = await self._client.ask(partial(_create, body=body, options=self._settings.options))
+                answer = await self._client.ask(partial(_create, body=body, options=self._settings.sent))
             except (RefusedError, FailedError) as error:
                 problem = error
             else:

@@ -8,7 +8,7 @@ next tokens of a row with count c as c independent draws keeps the samples indep
 
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,9 +24,10 @@ from erp_resources.hugging_face import (
     load_config,
     load_model,
 )
+from erp_resources.language_models.chat_template import ChatTemplate
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.model_files import model_fingerprint
-from erp_resources.settings import Device, Settings, Text, UserError
+from erp_resources.settings import Device, Text, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ _MAX_COUNT = 256
 """Samples of one prompt in one batch: bounds the draws, of which a row gets as many as the largest count."""
 
 
-class TransformersLLM(Settings):
+class TransformersLLM(ChatTemplate):
     """An LLM in transformers' format with a chat template; `cost` is its cost per response (section 4)."""
 
     backend: Literal["transformers"]
@@ -53,15 +54,15 @@ class TransformersLLM(Settings):
         """Load the weights. Raises `UserError` when they cannot be loaded or cannot be sampled from."""
         from transformers import AutoModelForCausalLM
 
-        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
+        tokenizer = self._tokenizer(root)
         model = load_model(AutoModelForCausalLM, self.model, root, self.device, self.trust_remote_code)
-        return TransformersLanguageModel(self.model, model, tokenizer)
+        return TransformersLanguageModel(self.model, model, tokenizer, self.chat_template_kwargs)
 
     def inspect(self, root: Path, prompts: Sequence[str], sampling: Sampling) -> Inspected:
         """See `Inspected`; loads no weights."""
-        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
+        tokenizer = self._tokenizer(root)
         config = load_config(self.model, root, self.trust_remote_code)
-        lengths = [len(ids) for ids in encode_chats(self.model, tokenizer, prompts)]
+        lengths = [len(ids) for ids in encode_chats(self.model, tokenizer, prompts, self.chat_template_kwargs)]
         return Inspected.of(lengths, context_of(config), sampling)
 
     def fingerprint(self, root: Path) -> str:
@@ -73,7 +74,12 @@ class TransformersLLM(Settings):
                 "trust_remote_code": self.trust_remote_code,
                 "device": self.device.partition(":")[0],
             }
+            | self.of_fingerprint(root)
         )
+
+    def _tokenizer(self, root: Path) -> Any:
+        template, kwargs = self.template(root), self.chat_template_kwargs
+        return load_chat_tokenizer(self.model, root, self.trust_remote_code, template, kwargs)
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,9 @@ class _Leaves:
 class TransformersLanguageModel:
     """Exact samples at a temperature, without top-k, top-p or any other setting of generation_config."""
 
-    def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
+    def __init__(self, name: str, model: Any, tokenizer: Any, template_kwargs: Mapping[str, Any]) -> None:
         self.name = name
+        self._template_kwargs = template_kwargs
         self.model = model
         self.tokenizer = tokenizer
         self._end_tokens = _end_tokens(model, tokenizer)
@@ -103,7 +110,7 @@ class TransformersLanguageModel:
         """See `LanguageModel.sample`; a prompt fails when it and `sampling.max_tokens` exceed the context."""
         import torch
 
-        every = encode_chats(self.name, self.tokenizer, prompts)
+        every = encode_chats(self.name, self.tokenizer, prompts, self._template_kwargs)
         too_long = self._too_long(every, sampling)
         kept = [index for index in range(len(every)) if index not in too_long]
         if not kept:

@@ -14,23 +14,25 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from erp_resources.hugging_face import context_of, encode_chats, load_chat_tokenizer, load_config
+from erp_resources.language_models.chat_template import ChatTemplate
 from erp_resources.language_models.interface import RESPONSES, Cost, Inspected, LanguageModel, Sampling, failed
 from erp_resources.model_files import model_fingerprint
-from erp_resources.settings import Settings, Text, UserError
+from erp_resources.settings import Text, UserError
 from erp_resources.vllm_engine import VLLMEngine, check_installed
 
 _HEAD_START = 2
 """Responses in the queue before the engine begins, in batches; the others are queued much faster than it samples."""
 
 
-class VLLMLLM(Settings):
+class VLLMLLM(ChatTemplate):
     """An LLM in transformers' format with a chat template; `cost` is its cost per response (section 4).
 
     `options` go to `vllm.LLM` as they are: tensor_parallel_size, quantization, max_model_len, dtype,
-    gpu_memory_utilization, ... `over_long` says what becomes of a prompt that leaves less than
+    gpu_memory_utilization, ... Prompts are given to the engine as tokens, so that the template is `chat_template`'s and
+    none of its options. `over_long` says what becomes of a prompt that leaves less than
     sampling.max_tokens of the context: it fails, or loses its beginning.
     """
 
@@ -41,9 +43,16 @@ class VLLMLLM(Settings):
     options: dict[str, JsonValue] = Field(default_factory=dict)
     over_long: Literal["refuse", "truncate"] = "refuse"
 
+    @field_validator("options")
+    @classmethod
+    def _the_template_is_none_of_them(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if "chat_template" in options:
+            raise ValueError("write chat_template beside options, not in them: prompts are put into it before vLLM")
+        return options
+
     def load(self, root: Path) -> LanguageModel:
         """Start the engine. Raises `UserError` when it cannot be started or the model has no chat template."""
-        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
+        tokenizer = self._tokenizer(root)
         engine = VLLMEngine(
             self.model,
             root,
@@ -60,9 +69,9 @@ class VLLMLLM(Settings):
     def inspect(self, root: Path, prompts: Sequence[str], sampling: Sampling) -> Inspected:
         """See `Inspected`; starts no engine. A prompt that is truncated is none that fails."""
         check_installed(self.model)
-        tokenizer = load_chat_tokenizer(self.model, root, self.trust_remote_code)
+        tokenizer = self._tokenizer(root)
         config = load_config(self.model, root, self.trust_remote_code)
-        lengths = [len(ids) for ids in encode_chats(self.model, tokenizer, prompts)]
+        lengths = [len(ids) for ids in encode_chats(self.model, tokenizer, prompts, self.chat_template_kwargs)]
         limits = [context_of(config), self.options.get("max_model_len")]
         context = min((limit for limit in limits if isinstance(limit, int)), default=None)
         return Inspected.of(lengths, context if self.over_long == "refuse" else None, sampling)
@@ -76,9 +85,14 @@ class VLLMLLM(Settings):
                 "trust_remote_code": self.trust_remote_code,
                 "options": self.options,
                 "over_long": self.over_long,
-            },
+            }
+            | self.of_fingerprint(root),
             sort_keys=True,
         )
+
+    def _tokenizer(self, root: Path) -> Any:
+        template, kwargs = self.template(root), self.chat_template_kwargs
+        return load_chat_tokenizer(self.model, root, self.trust_remote_code, template, kwargs)
 
 
 class VLLMLanguageModel:
@@ -145,7 +159,7 @@ class VLLMLanguageModel:
         """The tokens of the prompts that leave room for max_tokens, and why the others fail, by index."""
         room = self._engine.context - sampling.max_tokens
         encoded, too_long = {}, {}
-        for index, ids in enumerate(encode_chats(self._settings.model, self._tokenizer, prompts)):
+        for index, ids in enumerate(self._encoded(prompts)):
             fitting = ids
             if len(ids) > room and self._settings.over_long == "truncate":
                 fitting = self._truncate(prompts[index], ids, room)
@@ -166,8 +180,11 @@ class VLLMLanguageModel:
         while (excess := len(ids) - room) > 0 and cut < len(prompt_ids):
             cut = min(cut + excess, len(prompt_ids))
             shorter = self._tokenizer.decode(prompt_ids[cut:])
-            [ids] = encode_chats(self._settings.model, self._tokenizer, [shorter])
+            [ids] = self._encoded([shorter])
         return ids
+
+    def _encoded(self, prompts: list[str]) -> list[list[int]]:
+        return encode_chats(self._settings.model, self._tokenizer, prompts, self._settings.chat_template_kwargs)
 
     def _to_table(self, encoded: dict[int, list[int]], outputs: list[Any], n: int) -> pa.Table:
         """One row per sample; `outputs` are vLLM's, in the order of `encoded`."""

@@ -81,6 +81,11 @@ def copy(project: Path) -> Callable[[str, Callable[[Path], None]], Pool]:
             .replace("per_category: 1000, ", "per_category: 4, ")
         )
         text = re.sub(r"max_tokens: \d+", "max_tokens: 4", text)
+        # The tiny models have no thoughts to be kept from: only a template like Qwen3's takes the setting.
+        text = text.replace("chat_template_kwargs:", "chat_template: qwen3.jinja, chat_template_kwargs:")
+        (project / "qwen3.jinja").write_text(
+            "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is false %}</think>{% endif %}"
+        )
         text = re.sub(r"(source: \w+,)", rf"\1 path: {name}.parquet,", text, count=1)
         (project / "pools" / f"{name}.yaml").write_text(text)
         return load_pool(name, project)
@@ -95,6 +100,9 @@ def test_the_papers_pools_are_those_of_the_paper() -> None:
     assert paper.costs == [8, 70, 9, 27, 7]
     assert list(paper.reward_models) == ["openassistant", "grm-gemma-2b", "internlm2-7b"]
     assert verifiable.costs == [8, 70, 7, 235]
+    assert [
+        name for name, llm in verifiable.llms.items() if llm.chat_template_kwargs == {"enable_thinking": False}
+    ] == ["qwen3-235b-a22b"]
     assert [entry.backend for entry in verifiable.reward_models.values()] == ["verifiable"]
 
 

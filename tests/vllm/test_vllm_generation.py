@@ -170,6 +170,26 @@ def test_over_long_truncate_leaves_out_the_beginning(llm: Any) -> None:
     assert hopeless["finish_reason"].to_pylist() == ["error"]
 
 
+THINKING = (
+    "{% for m in messages %}USER {{ m.content }} {% endfor %}{% if add_generation_prompt %}ASSISTANT"
+    "{% if enable_thinking is defined and enable_thinking is false %} <think></think>{% endif %}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"enable_thinking": False}])
+def test_another_template_and_what_it_is_told_are_read_as_by_the_transformers_backend(
+    llm: Any, folder: Path, kwargs: dict[str, Any]
+) -> None:
+    template = {"chat_template": THINKING, "chat_template_kwargs": kwargs}
+    entry = settings(folder, **template)
+    told = VLLMLanguageModel(entry, llm._engine, entry._tokenizer(ROOT))
+    other = TransformersLLM.model_validate({"backend": "transformers", "model": str(folder), "cost": 1} | template)
+    coldest = Sampling(n=2, temperature=COLD, max_tokens=24)
+    table = told.sample(PROMPTS, coldest, seed=0)
+    assert table.to_pylist() == other.load(ROOT).sample(PROMPTS, coldest, seed=0).to_pylist()
+    assert table["prompt_tokens"] != llm.sample(PROMPTS, coldest, seed=0)["prompt_tokens"]
+
+
 def test_an_engine_that_dies_is_a_users_error_and_leaves_nothing_behind(llm: Any) -> None:
     engine = llm._engine.llm.llm_engine.engine_core.resources.engine_manager.processes[0]
     assert len(living_children()) >= 2
