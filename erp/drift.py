@@ -184,7 +184,8 @@ def regret(fresh: ArrayLike, predicted: ArrayLike, costs: ArrayLike, exchange_ra
     if not known.any():
         return Estimate(np.nan, np.nan, np.nan)
     lost = regret_of(fresh[known], route(predicted[known], costs, exchange_rate))
-    low, high = interval(np.concatenate([weights @ lost / len(lost) for weights in resamples(len(lost))]))
+    drawn = [weights @ lost / len(lost) for weights in resamples(len(lost))]
+    low, high = interval(np.concatenate(drawn), len(lost))
     return Estimate(float(lost.mean()), float(low), float(high))
 
 

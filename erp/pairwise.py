@@ -430,7 +430,7 @@ def proposition_1(
     block = max(1, _BLOCK_CELLS // mean.shape[0])
     with np.errstate(invalid="ignore"):
         drawn = [(w @ wins) / (w @ counts) for w in resamples(mean.shape[0], n_resamples, seed, block)]
-    low, high = interval(np.concatenate(drawn))
+    low, high = interval(np.concatenate(drawn), (counts > 0).sum(axis=0))
 
     n = counts.sum(axis=0).astype(np.intp)
     last = np.cumsum(n) - 1
@@ -504,7 +504,7 @@ def _ranked(
 
     block = max(1, _BLOCK_CELLS // known.size)
     drawn = (compare(weights[:, known]) for weights in resamples(known.size, n_resamples, seed, block))
-    low, high = interval(np.concatenate(list(drawn)))
+    low, high = interval(np.concatenate(list(drawn)), probability.size)
     return np.stack([compare(np.ones((1, probability.size)))[0], low, high], axis=1)
 
 

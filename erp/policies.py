@@ -25,7 +25,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
-from erp._check import Floats, Integers, finite
+from erp._check import Floats, Integers, finite, prompt_costs_of
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
 from erp.probes import RidgeProbes
 
@@ -33,6 +33,9 @@ from erp.probes import RidgeProbes
 NEIGHBOURS = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80, 128)
 CLUSTERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
+
+BLIND = "blind"
+"""What tables and figures call `Blind`, which every evaluation has beside those of `COMPARED`."""
 
 _FOLDS = 5
 _BLOCK_CELLS = 1 << 22
@@ -385,6 +388,34 @@ class CategoryBest(BeliefPolicy):
         place = np.searchsorted(self.categories_, categories).clip(max=self.categories_.size - 1)
         known = self.categories_[place] == categories
         return np.asarray(np.where(known[:, None], self.means_[place], self.mean_))
+
+
+class Blind(BeliefPolicy):
+    """Every LLM's mean reward over the train prompts, whatever the prompt: the best single LLM at every exchange rate.
+
+    What routing has to beat: its points are on the hull of the single LLMs, as it stood on the train prompts, and
+    mixing them is RouterBench's zero router. Sees nothing of a prompt, its cost included.
+
+    Attributes
+    ----------
+    mean_ : (M,)
+    """
+
+    def fit(self, X: Any, rewards: ArrayLike) -> Self:
+        """Average expected rewards (n, M)."""
+        self.mean_ = finite("rewards", rewards, 2).mean(axis=0)
+        return self
+
+    def predict(self, X: Any) -> Floats:
+        """The mean rewards, the same for each of the n prompts, (n, M)."""
+        check_is_fitted(self)
+        return np.tile(self.mean_, (len(np.asarray(X)), 1))
+
+    def decide(self, X: Any, costs: ArrayLike) -> DecisionPath:
+        """One LLM for all n prompts at every exchange rate, given the LLMs' costs (M,), or (n, M) to be averaged."""
+        believed = self.predict(X)
+        costs = prompt_costs_of(costs, *believed.shape)
+        return decision_path(believed, costs if costs.ndim == 1 else costs.mean(axis=0))
 
 
 class OneLLM(Policy):

@@ -10,7 +10,6 @@ either in that unit or invariant to both. The oracle has a point for every excha
 that step from point to point, another policy may be a little above it.
 """
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -141,7 +140,7 @@ class Evaluation:
     def estimate(self, policy: str, summary: str) -> Estimate:
         """A policy's summary."""
         p, s = self._place(policy, summary)
-        low, high = interval(self.resampled[:, p, s])
+        low, high = interval(self.resampled[:, p, s], self.n_prompts)
         return Estimate(float(self.values[p, s]), float(low), float(high))
 
     def difference(self, policy: str, against: str, summary: str) -> Estimate:
@@ -149,11 +148,11 @@ class Evaluation:
         (p, s), (q, _) = self._place(policy, summary), self._place(against, summary)
         with np.errstate(invalid="ignore"):
             value = self.values[p, s] - self.values[q, s]
-            low, high = interval(self.resampled[:, p, s] - self.resampled[:, q, s])
+            low, high = interval(self.resampled[:, p, s] - self.resampled[:, q, s], self.n_prompts)
         return Estimate(float(value), float(low), float(high))
 
-    def shown(self, summary: str, policies: Sequence[str]) -> NDArray[np.bool_]:
-        """Which differences between these policies are shown, all pairs looked at together.
+    def adjusted_p(self, summary: str, policies: Sequence[str]) -> Floats:
+        """The p-value of every difference between these policies, all pairs looked at together.
 
         Parameters
         ----------
@@ -163,36 +162,35 @@ class Evaluation:
         Returns
         -------
         (p, p)
-            Whether the first is above the second. Every difference is divided by its bootstrap standard error;
-            it is shown when it exceeds the 95th percentile, over resamples, of the largest such deviation among
-            all pairs, widened as Student's t is against the normal for as many prompts. If no two of the policies
-            differ, a table has any such claim in about 5 % of the cases only. One prompt shows nothing.
+            Symmetric, in (0, 1]. Every difference is divided by its bootstrap standard error, and its p-value is the
+            share of resamples (it counted as one of them) whose largest such deviation among all pairs is no smaller:
+            the single-step max-t correction. Before that it is shrunk as the normal's deviations are against Student's
+            t for as many prompts, since the error is an estimate as well. If no two of the policies differ, a table
+            has any p-value of at most 0.05 in about 5 % of the cases only. 1: no difference beyond rounding, or fewer
+            than two prompts; nan: undefined, as the difference is.
         """
-        places = [self._place(policy, summary)[0] for policy in policies]
+        index = np.array([self._place(policy, summary)[0] for policy in policies], dtype=np.intp)
         s = list(SUMMARIES).index(summary)
-        above = np.zeros((len(places), len(places)), dtype=bool)
-        pairs = list(itertools.combinations(range(len(places)), 2))
-        if not pairs or self.n_prompts < 2:
-            return above
-        a, b = np.array(pairs).T
-        index = np.array(places)
+        adjusted = np.ones((index.size, index.size))
+        a, b = np.triu_indices(index.size, 1)
+        if not a.size or self.n_prompts < 2:
+            return adjusted
         with np.errstate(invalid="ignore", divide="ignore"):
             values = self.values[index[a], s] - self.values[index[b], s]
             resampled = self.resampled[:, index[a], s] - self.resampled[:, index[b], s]
             deviation = np.where(np.isfinite(resampled), resampled - values, 0.0)
             error = np.sqrt(np.square(deviation).mean(axis=0))
-            largest = np.nan_to_num(np.abs(deviation) / error).max(axis=1)
-            usable = np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > 0.95)
-            # The errors are estimates as well: few prompts ask for more.
+            largest = np.sort(np.nan_to_num(np.abs(deviation) / error).max(axis=1))
             freedom = self.n_prompts - 1
-            bound = stats.t.isf(stats.norm.sf(np.quantile(largest, LEVEL)), freedom) * np.sqrt(1 + 1 / freedom)
-            certain = usable & (np.abs(values) > bound * error)
-        # A difference that is the same on every resample needs no statistics; rounding is none.
+            # A difference that is the same on every resample is infinitely many errors large.
+            z = stats.norm.isf(stats.t.sf(np.abs(values) / error / np.sqrt(1 + 1 / freedom), freedom))
+        as_large = largest.size - np.searchsorted(largest, z, side="left")
+        p = (1 + as_large) / (1 + largest.size)
         scale = np.nanmax(np.abs(np.where(np.isfinite(self.values[index, s]), self.values[index, s], 0.0)), initial=0.0)
-        certain &= np.abs(values) > 1e-9 * scale
-        above[a[certain & (values > 0)], b[certain & (values > 0)]] = True
-        above[b[certain & (values < 0)], a[certain & (values < 0)]] = True
-        return above
+        p[np.abs(values) <= 1e-9 * scale] = 1.0
+        p[~(np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > LEVEL))] = np.nan
+        adjusted[a, b] = adjusted[b, a] = p
+        return adjusted
 
     def _place(self, policy: str, summary: str) -> tuple[int, int]:
         return self.policies.index(policy), list(SUMMARIES).index(summary)
@@ -298,7 +296,7 @@ def regret_bands(
         possible = (weights @ best / n_prompts)[:, None]
         for name, path in paths.items():
             regrets[name].append(possible - path.outcomes(actual, costs, weights).reward[:, points[name]])
-    return {name: Band(points[name], *interval(np.concatenate(regrets[name]))) for name in paths}
+    return {name: Band(points[name], *interval(np.concatenate(regrets[name]), n_prompts)) for name in paths}
 
 
 def _resamples(shape: tuple[int, int], n_resamples: int, seed: int) -> Iterator[Floats]:

@@ -34,7 +34,7 @@ def predictability_rows(
     for category, chosen in categories:
         r2 = erp.r2(actual[chosen], predicted[chosen])
         blocks = [erp.r2(actual[chosen], predicted[chosen], weights) for weights in resamples(int(chosen.sum()))]
-        low, high = interval(np.concatenate(blocks))
+        low, high = interval(np.concatenate(blocks), int(chosen.sum()))
         for i, llm in enumerate(llms):
             ceiling = erp.noise_ceiling(actual[chosen, i], variances[chosen, i], counts[chosen, i])
             explained = max(0.0, r2[i]) / ceiling if ceiling > 0 and not np.isnan(r2[i]) else np.nan
@@ -48,7 +48,7 @@ def win_rate_rows(actual: Floats, predicted: Floats, categories: Categories, llm
     for category, chosen in categories:
         empirical, expected = (pairwise.win_rates(values[chosen]) for values in (actual, predicted))
         blocks = [pairwise.win_rates(actual[chosen], weights) for weights in resamples(int(chosen.sum()))]
-        low, high = interval(np.concatenate(blocks))
+        low, high = interval(np.concatenate(blocks), int(chosen.sum()))
         for i, llm in enumerate(llms):
             rows.append((category, llm, empirical[i], low[i], high[i], expected[i], int(chosen.sum())))
     return pd.DataFrame(rows, columns=SCHEMAS["win_rates"].names)

@@ -15,7 +15,9 @@ import pyarrow as pa
 
 import erp
 from erp import figures, summaries
+from erp.bootstrap import LEVEL
 from erp.frontier import DecisionPath, Path, RandomPath, ShuffledPath, decision_path
+from erp.policies import BLIND, Blind
 from erp.summaries import ALWAYS, ORACLE, SUMMARIES
 from erp_assets.findings import Findings
 from erp_assets.matrices import Floats, costs_of_prompts, is_split, matrix, rewarded
@@ -28,8 +30,11 @@ from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 GUARDED, PERMUTED, RANDOM = "guarded", "permuted", "random"
 
 
-def paths_of(believed: Mapping[str, Floats], costs: Floats, guard: erp.Guard) -> dict[str, Path]:
-    """Every decision of every policy on n prompts, from what it believes (n, M) and from predicted costs."""
+def paths_of(believed: Mapping[str, Floats], costs: Floats, guard: erp.Guard, trained: Floats) -> dict[str, Path]:
+    """Every decision of every policy on n prompts, from what it believes (n, M) and from predicted costs.
+
+    `trained` (n', M) are the expected rewards of the train prompts, which are all that the blind policy knows.
+    """
     paths: dict[str, Path] = {}
     for policy, belief in believed.items():
         paths[policy] = decision_path(belief, costs)
@@ -37,7 +42,12 @@ def paths_of(believed: Mapping[str, Floats], costs: Floats, guard: erp.Guard) ->
             paths[GUARDED] = guard.path(belief, costs)
     by_prediction = paths["ERP"]
     assert isinstance(by_prediction, DecisionPath)
-    return paths | {PERMUTED: ShuffledPath(by_prediction), RANDOM: RandomPath(*believed["ERP"].shape)}
+    unseen = np.empty((len(believed["ERP"]), 0))
+    return paths | {
+        BLIND: Blind().fit(trained, trained).decide(unseen, costs),
+        PERMUTED: ShuffledPath(by_prediction),
+        RANDOM: RandomPath(*believed["ERP"].shape),
+    }
 
 
 def believed_by(beliefs: pa.Table, prompt_ids: pa.ChunkedArray, llms: list[str]) -> dict[str, Floats]:
@@ -93,14 +103,14 @@ def frontier_parts(
 
 def comparison_table(evaluation: summaries.Evaluation, policies: list[str]) -> pa.Table:
     """Every summary of every policy, and what each of `policies` has over each other."""
-    rows: list[tuple[str, str | None, str, float, float, float, bool | None]] = []
+    rows: list[tuple[str, str | None, str, float, float, float, bool | None, float]] = []
     for summary in SUMMARIES:
-        shown = evaluation.shown(summary, policies)
+        p = evaluation.adjusted_p(summary, policies)
         for policy in evaluation.policies:
-            rows.append((policy, None, summary, *evaluation.estimate(policy, summary), None))
+            rows.append((policy, None, summary, *evaluation.estimate(policy, summary), None, np.nan))
         for (i, one), (j, other) in itertools.combinations(enumerate(policies), 2):
             difference = evaluation.difference(one, other, summary)
-            rows.append((one, other, summary, *difference, bool(shown[i, j] or shown[j, i])))
+            rows.append((one, other, summary, *difference, bool(p[i, j] <= 1 - LEVEL), p[i, j]))
     frame = pd.DataFrame(rows, columns=SCHEMAS["comparisons"].names)
     return pa.Table.from_pandas(frame, SCHEMAS["comparisons"], preserve_index=False)
 
@@ -200,7 +210,7 @@ class Tested(NamedTuple):
         predicted = matrix(predicted_rewards, keys, "predicted", trained_on)
         guard = erp.Guard.fit(predicted, earned, costs_of_prompts(prompt_costs, llms, trained_on).actual)
         costs = costs_of_prompts(prompt_costs, llms, prompt_ids)
-        paths = paths_of(believed_by(beliefs.read(key), prompt_ids, llms), costs.predicted, guard)
+        paths = paths_of(believed_by(beliefs.read(key), prompt_ids, llms), costs.predicted, guard, earned)
         return cls(actual, costs.actual, paths, guard)
 
 

@@ -150,7 +150,7 @@ STAGES: dict[str, Stage] = {
     "predictability": Stage(
         (REWARD_MODEL,),
         {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
-        version=3,
+        version=4,
     ),
     "pairwise_wins": Stage(
         (REWARD_MODEL,),
@@ -160,15 +160,18 @@ STAGES: dict[str, Stage] = {
             "rewards": ("prompt_id", "reward"),
             "predicted_rewards": (),
         },
+        version=2,
     ),
     "win_rates": Stage(
         (REWARD_MODEL,),
         {"prompts": ("prompt_id", "split", "category"), "expected_rewards": (), "predicted_rewards": ()},
-        version=2,
+        version=3,
     ),
-    "proposition_1": Stage((REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}),
-    "frontiers": Stage((REWARD_MODEL,), _DECISIONS),
-    "comparisons": Stage((REWARD_MODEL,), _DECISIONS),
+    "proposition_1": Stage(
+        (REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}, version=2
+    ),
+    "frontiers": Stage((REWARD_MODEL,), _DECISIONS, version=2),
+    "comparisons": Stage((REWARD_MODEL,), _DECISIONS, version=2),
     "router": Stage(
         (REWARD_MODEL,),
         {

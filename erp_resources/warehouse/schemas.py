@@ -215,6 +215,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ),
             *_interval("value"),
             _column("shown", pa.bool_(), "whether a difference stands when all pairs are looked at", nullable=True),
+            _column(
+                "p",
+                pa.float64(),
+                "of a difference: how likely one so large is among all pairs if none differ; shown: p at most 0.05",
+                late=True,
+            ),
         ]
     ),
     "reevaluations": pa.schema(

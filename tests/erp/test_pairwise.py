@@ -161,7 +161,7 @@ def test_intervals_and_differences_of_a_pair_come_from_the_same_resamples() -> N
         assert (value < high).all(), name
     win, tie = win_probabilities(samples[0, n:], samples[1, n:])
     drawn = auroc(predicted[n:, 1] - predicted[n:, 0], win + tie / 2, next(resamples(n, 200, seed=3)))
-    np.testing.assert_allclose((found.auroc_low[0], found.auroc_high[0]), interval(drawn))
+    np.testing.assert_allclose((found.auroc_low[0], found.auroc_high[0]), interval(drawn, n))
 
 
 def test_a_prediction_that_decides_as_the_logistic_regression_differs_from_it_on_no_resample() -> None:
@@ -337,7 +337,7 @@ def test_a_bin_counts_strict_wins_of_the_better_llm_with_the_interval_of_resampl
         better.append(win_probabilities(np.where(swap, b, a), np.where(swap, a, b)).win)
     means = next(resamples(80, 100, seed=5)) @ np.mean(better, axis=0) / 80
     assert found.win[0] == pytest.approx(np.mean(better))
-    np.testing.assert_allclose((found.win_low[0], found.win_high[0]), interval(means))
+    np.testing.assert_allclose((found.win_low[0], found.win_high[0]), interval(means, 80))
 
 
 def test_constant_rewards_have_a_bound_of_0_or_1() -> None:

@@ -23,6 +23,7 @@ from erp.policies import (
     NEIGHBOURS,
     PENALTIES,
     BeliefPolicy,
+    Blind,
     CategoryBest,
     ClusterBest,
     NearestNeighbours,
@@ -50,6 +51,7 @@ POLICIES: list[Policy] = [
     ClusterBest(),
     ClusterBest(4, seed=1),
     CategoryBest(),
+    Blind(),
     OneLLM(0),
     Permuted(ERP(), seed=2),
     Permuted(NearestNeighbours(2)),
@@ -206,7 +208,11 @@ def test_constant_rewards_are_believed_as_they_are(policy: BeliefPolicy) -> None
     np.testing.assert_allclose(centred(belief), np.tile(constant - constant.mean(), (60, 1)), atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", [policy for policy in BELIEFS if policy.sees == "embedding"], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [policy for policy in BELIEFS if policy.sees == "embedding" and not isinstance(policy, Blind)],
+    ids=repr,
+)
 def test_mistakes_in_embeddings_and_rewards_are_named(policy: BeliefPolicy) -> None:
     embeddings, rewards = prompts()
     policy = clone(policy)
@@ -631,6 +637,34 @@ def test_one_llm_takes_every_prompt_whatever_the_cost() -> None:
 def test_an_llm_that_is_not_there_is_refused(llm: int) -> None:
     with pytest.raises(ValueError, match=rf"llm must lie in \[0, 3\), got {llm}"):
         OneLLM(llm).fit(*prompts())
+
+
+def test_blind_takes_the_best_llm_of_the_train_prompts_at_every_exchange_rate() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n_llms = int(rng.integers(1, 6))
+        rewards, costs = rng.normal(size=(30, n_llms)), rng.uniform(0, 5, n_llms)
+        path = Blind().fit(np.empty((30, 0)), rewards).decide(np.empty((7, 0)), costs)
+        rates = rng.uniform(0, 2, 20)
+        for rate in [*rates, 0.0, *path.exchange_rate]:
+            worth = rewards.mean(axis=0) - rate * costs
+            chosen = path.at(rate)
+            assert chosen.shape == (7,)
+            assert np.ptp(chosen) == 0
+            assert worth[chosen[0]] == pytest.approx(worth.max(), abs=1e-9)
+
+
+def test_blind_sees_neither_a_prompt_nor_what_it_costs() -> None:
+    rng = np.random.default_rng(0)
+    embeddings, rewards = prompts()
+    blind = Blind().fit(embeddings, rewards)
+    np.testing.assert_array_equal(blind.predict(embeddings), np.tile(rewards.mean(axis=0), (60, 1)))
+    np.testing.assert_array_equal(blind.predict(embeddings[::-1] * 7), blind.predict(embeddings))
+    each = rng.uniform(0, 9, (60, 3))
+    path, mean = blind.decide(embeddings, each), blind.decide(embeddings, each.mean(axis=0))
+    np.testing.assert_array_equal(path.exchange_rate, mean.exchange_rate)
+    for rate in path.exchange_rate:
+        np.testing.assert_array_equal(path.at(rate), mean.at(rate))
 
 
 def test_permuted_deals_the_decisions_of_its_policy() -> None:

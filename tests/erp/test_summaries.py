@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binom, norm, t
 
 from erp import Guard, regret, route
@@ -341,14 +342,14 @@ def test_estimates_and_differences_are_the_intervals_of_the_resamples() -> None:
     for s, summary in enumerate(SUMMARIES):
         for p, first in enumerate(evaluation.policies):
             estimate = evaluation.estimate(first, summary)
-            expected = (evaluation.values[p, s], *interval(evaluation.resampled[:, p, s]))
+            expected = (evaluation.values[p, s], *interval(evaluation.resampled[:, p, s], evaluation.n_prompts))
             np.testing.assert_array_equal(estimate, np.array(expected, dtype=float))
             for q, second in enumerate(evaluation.policies):
                 difference = evaluation.difference(first, second, summary)
                 with np.errstate(invalid="ignore"):
                     expected = (
                         evaluation.values[p, s] - evaluation.values[q, s],
-                        *interval(evaluation.resampled[:, p, s] - evaluation.resampled[:, q, s]),
+                        *interval(evaluation.resampled[:, p, s] - evaluation.resampled[:, q, s], evaluation.n_prompts),
                     )
                 np.testing.assert_array_equal(difference, np.array(expected, dtype=float))
                 back = evaluation.difference(second, first, summary)
@@ -411,7 +412,15 @@ def test_what_is_undefined_or_never_reached_says_so() -> None:
 # What is shown
 
 
-def shown_spelled_out(evaluation: Evaluation, summary: str, policies: list[str]) -> set[tuple[str, str]]:
+def shown(evaluation: Evaluation, summary: str, policies: list[str]) -> NDArray[np.bool_]:
+    """Which policies (p, p) are above which by an adjusted p-value of at most 0.05."""
+    values = [evaluation.estimate(policy, summary).value for policy in policies]
+    with np.errstate(invalid="ignore"):
+        above = np.subtract.outer(values, values) > 0
+    return above & (evaluation.adjusted_p(summary, policies) <= 0.05)
+
+
+def p_spelled_out(evaluation: Evaluation, summary: str, policies: list[str]) -> dict[tuple[str, str], float]:
     s = list(SUMMARIES).index(summary)
     place = evaluation.policies.index
     pairs = list(itertools.combinations(policies, 2))
@@ -419,16 +428,20 @@ def shown_spelled_out(evaluation: Evaluation, summary: str, policies: list[str])
     resampled = evaluation.resampled[:, :, s]
     deviations = {(a, b): resampled[:, place(a)] - resampled[:, place(b)] - values[a, b] for a, b in pairs}
     errors = {pair: np.sqrt(np.mean(deviations[pair] ** 2)) for pair in pairs}
-    pairs = [pair for pair in pairs if errors[pair] > 0]
-    largest = [max(abs(deviations[pair][b]) / errors[pair] for pair in pairs) for b in range(len(resampled))]
+    varying = [pair for pair in pairs if errors[pair] > 0]
+    largest = [max(abs(deviations[pair][b]) / errors[pair] for pair in varying) for b in range(len(resampled))]
     n = evaluation.n_prompts
-    bound = t.ppf(norm.cdf(np.quantile(largest, 0.95)), n - 1) * np.sqrt(n / (n - 1))
-    shown = {(a, b) for a, b in pairs if values[a, b] > bound * errors[a, b]}
-    return shown | {(b, a) for a, b in pairs if -values[a, b] > bound * errors[a, b]}
+    found = {}
+    for pair in varying:
+        # By Student's t the value is as unlikely as z is by the normal.
+        z = norm.isf(t.sf(abs(values[pair]) / errors[pair] / np.sqrt(n / (n - 1)), n - 1))
+        as_large = sum(one >= z for one in largest)
+        found[pair] = (1 + as_large) / (1 + len(largest)) if abs(values[pair]) > 1e-8 else 1.0
+    return found
 
 
 @pytest.mark.parametrize("summary", ["equal_cost", "regret", "aiq", "hypervolume"])
-def test_what_is_shown_is_what_its_definition_gives(summary: str) -> None:
+def test_adjusted_p_values_are_what_their_definition_gives(summary: str) -> None:
     some = 0
     for seed in range(8):
         rng = np.random.default_rng(seed)
@@ -436,11 +449,63 @@ def test_what_is_shown_is_what_its_definition_gives(summary: str) -> None:
         judged = Case(actual + rng.normal(size=actual.shape), actual, np.array([1.0, 2.0, 4.0, 5.0]))
         evaluation = judged.evaluate(200)
         policies = ["beliefs", "shuffled", "random", *map(always, judged.llms)]
-        above = evaluation.shown(summary, policies)
-        shown = {(policies[a], policies[b]) for a, b in np.argwhere(above)}
-        assert shown == shown_spelled_out(evaluation, summary, policies)
-        some += len(shown)
+        p = evaluation.adjusted_p(summary, policies)
+        np.testing.assert_array_equal(p, p.T)
+        assert np.all(p.diagonal() == 1)
+        for (one, other), expected in p_spelled_out(evaluation, summary, policies).items():
+            assert p[policies.index(one), policies.index(other)] == pytest.approx(expected, abs=1e-12)
+        assert np.all((p >= 1 / 201) & (p <= 1))
+        some += int((p <= 0.05).sum())
     assert some > 10
+
+
+def test_a_difference_of_more_errors_has_no_larger_p_and_of_fewer_policies_neither() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        actual = rng.normal(size=(40, 5)) + 0.2 * np.arange(5)
+        evaluation = evaluate({}, actual, np.arange(1.0, 6.0), list("abcde"), n_resamples=300, seed=seed)
+        policies = [always(name) for name in "abcde"]
+        p = evaluation.adjusted_p("regret", policies)
+        s = list(SUMMARIES).index("regret")
+        place = [evaluation.policies.index(policy) for policy in policies]
+        value, drawn = evaluation.values[place, s], evaluation.resampled[:, place, s]
+        a, b = np.triu_indices(5, 1)
+        errors = np.abs(value[a] - value[b]) / (drawn[:, a] - drawn[:, b]).std(axis=0)
+        # Around the resamples' mean instead of the value: the same up to a rounding of the rank.
+        order = np.argsort(errors)
+        assert np.all(np.diff(p[a, b][order]) <= 0.02)
+        for some in (policies[:2], policies[1:4]):
+            kept = [policies.index(policy) for policy in some]
+            assert np.all(evaluation.adjusted_p("regret", some) <= p[np.ix_(kept, kept)])
+
+
+def test_p_of_at_most_5_percent_is_beyond_the_95th_percentile_of_the_largest_deviation() -> None:
+    agreed = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        actual = rng.normal(size=(30, 4)) + 0.35 * np.arange(4)
+        evaluation = evaluate({}, actual, np.arange(1.0, 5.0), list("abcd"), n_resamples=999, seed=seed)
+        policies = [always(name) for name in "abcd"]
+        p = evaluation.adjusted_p("regret", policies)
+        s = list(SUMMARIES).index("regret")
+        place = [evaluation.policies.index(policy) for policy in policies]
+        a, b = np.triu_indices(4, 1)
+        values = evaluation.values[place, s][a] - evaluation.values[place, s][b]
+        drawn = evaluation.resampled[:, place, s]
+        deviation = drawn[:, a] - drawn[:, b] - values
+        errors = np.sqrt(np.square(deviation).mean(axis=0))
+        largest = np.sort((np.abs(deviation) / errors).max(axis=1))
+        # With one of 1000 being the value itself, 50 of them may be as large: 49 resamples.
+        bound = t.isf(norm.sf(largest[-50]), 29) * np.sqrt(30 / 29)
+        np.testing.assert_array_equal(p[a, b] <= 0.05, np.abs(values) > bound * errors)
+        agreed += int((p[a, b] <= 0.05).sum())
+    assert 5 < agreed < 55
+
+
+def test_of_one_prompt_nothing_is_shown() -> None:
+    evaluation = evaluate({}, [[1.0, 2.0]], [1.0, 1.0], ["a", "b"], n_resamples=50)
+    assert np.all(evaluation.adjusted_p("equal_cost", list(evaluation.policies)) == 1)
+    assert np.isnan(evaluation.estimate(always("a"), "equal_cost")[1:]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -450,10 +515,10 @@ def test_nothing_is_shown_both_ways_or_over_itself_and_the_order_of_policies_is_
         policies = list(evaluation.policies)
         order = np.random.default_rng(seed).permutation(len(policies))
         for summary in SUMMARIES:
-            above = evaluation.shown(summary, policies)
+            above = shown(evaluation, summary, policies)
             assert not above.diagonal().any()
             assert not np.any(above & above.T)
-            mixed = evaluation.shown(summary, [policies[i] for i in order])
+            mixed = shown(evaluation, summary, [policies[i] for i in order])
             np.testing.assert_array_equal(mixed, above[np.ix_(order, order)])
 
 
@@ -475,10 +540,10 @@ def test_nothing_is_shown_among_copies_of_a_policy() -> None:
     for offset in (0.0, 1e3):
         evaluation = evaluate(paths, actual + offset, costs, list("abc"), n_resamples=300)
         for summary in SUMMARIES:
-            assert not evaluation.shown(summary, ["path", "again", "shifted"]).any()
-            assert not evaluation.shown(summary, ["one", "dealt", "twice", always("b")]).any()
+            assert not shown(evaluation, summary, ["path", "again", "shifted"]).any()
+            assert not shown(evaluation, summary, ["one", "dealt", "twice", always("b")]).any()
             everyone = ["path", "one", "again", "dealt", "shifted"]
-            above = evaluation.shown(summary, everyone)
+            above = shown(evaluation, summary, everyone)
             assert not above[np.ix_([0, 2, 4], [0, 2, 4])].any()
             assert not above[np.ix_([1, 3], [1, 3])].any()
 
@@ -490,13 +555,13 @@ def test_nothing_is_shown_among_llms_of_the_same_rewards_whatever_the_rounding()
         judged = Case(rng.normal(size=(n, 3)), np.full((n, 3), rng.normal()), rng.uniform(1, 9, 3))
         evaluation = judged.evaluate(60)
         for summary in ("equal_cost", "aiq", "at_best_cost", "regret"):
-            assert not evaluation.shown(summary, list(evaluation.policies)).any(), (seed, summary)
+            assert not shown(evaluation, summary, list(evaluation.policies)).any(), (seed, summary)
 
 
 def test_of_one_policy_or_none_nothing_is_shown() -> None:
     evaluation = case("real", 0).evaluate(20)
-    assert evaluation.shown("equal_cost", []).shape == (0, 0)
-    assert evaluation.shown("equal_cost", ["beliefs"]).tolist() == [[False]]
+    assert shown(evaluation, "equal_cost", []).shape == (0, 0)
+    assert shown(evaluation, "equal_cost", ["beliefs"]).tolist() == [[False]]
 
 
 @pytest.mark.parametrize("ahead", [1.0, 0.1, 1 / 3])
@@ -505,13 +570,15 @@ def test_a_difference_that_is_the_same_on_every_prompt_is_shown(ahead: float) ->
         shared = 0 if constant else np.random.default_rng(0).integers(0, 9, (50, 1)).astype(float)
         actual = shared + np.tile([0.0, ahead], (50, 1))
         evaluation = evaluate({}, actual, [1.0, 1.0], ["a", "b"], n_resamples=200)
-        above = evaluation.shown("equal_cost", [always("a"), always("b")])
-        assert above.tolist() == [[False, False], [True, False]], constant
+        policies = [always("a"), always("b")]
+        assert shown(evaluation, "equal_cost", policies).tolist() == [[False, False], [True, False]], constant
+        assert evaluation.adjusted_p("equal_cost", policies)[0, 1] == 1 / 201
 
 
 def test_what_is_undefined_is_never_shown() -> None:
     evaluation = case("one_llm", 2).evaluate(50)
-    assert not evaluation.shown("apgr", list(evaluation.policies)).any()
+    assert np.isnan(evaluation.adjusted_p("apgr", ["beliefs", "random"])[0, 1])
+    assert not shown(evaluation, "apgr", list(evaluation.policies)).any()
     apart = evaluate(
         {},
         np.random.default_rng(0).normal([0.0, 9.0, 5.0], 1, (50, 3)),
@@ -519,7 +586,7 @@ def test_what_is_undefined_is_never_shown() -> None:
         list("abc"),
         n_resamples=50,
     )
-    assert not apart.shown("reach_100", [always(name) for name in "abc"]).any()
+    assert not shown(apart, "reach_100", [always(name) for name in "abc"]).any()
 
 
 def routed(seed: int, truth: float, n: int = 120) -> tuple[dict[str, Path], Floats, Floats]:
@@ -552,7 +619,7 @@ def test_among_llms_that_are_all_equal_something_is_shown_in_5_percent_of_pools(
         paths, actual, costs = routed(seed, truth=0.0)
         evaluation = evaluate(paths, actual, costs, list("abcd"), n_resamples=100)
         policies = [name for name in evaluation.policies if name != ORACLE]
-        wrong += int(evaluation.shown("equal_cost", policies).any())
+        wrong += int(shown(evaluation, "equal_cost", policies).any())
     # What 5 % exceeds in one of a thousand repetitions.
     assert wrong <= binom.ppf(0.999, pools, 0.05)
 
@@ -562,7 +629,7 @@ def test_where_routing_pays_it_is_shown() -> None:
         paths, actual, costs = routed(seed, truth=1.0, n=400)
         evaluation = evaluate(paths, actual, costs, list("abcd"), n_resamples=200)
         policies = [name for name in evaluation.policies if name != ORACLE]
-        above = evaluation.shown("equal_cost", policies)
+        above = shown(evaluation, "equal_cost", policies)
         others = [p for p, name in enumerate(policies) if name not in ("ERP", "kNN", "k-means")]
         assert above[0, others].all()
         assert not above[:, 0].any()
@@ -586,7 +653,7 @@ def test_bands_are_the_intervals_of_the_regret_at_every_point(kind: str) -> None
             best = np.repeat(judged.actual, row.astype(int), axis=0).max(axis=1).mean()
             earned = [reward for _, reward in points_of(path, judged.actual, judged.costs, row)][::-1]
             resampled.append(best - np.array(earned))
-        for end, expected in zip((low, high), interval(np.array(resampled)), strict=True):
+        for end, expected in zip((low, high), interval(np.array(resampled), len(judged.actual)), strict=True):
             np.testing.assert_allclose(end, expected, rtol=0, atol=1e-9)
 
 

@@ -460,11 +460,11 @@ def test_checks_of_frontiers_pass_on_what_was_computed_and_fail_on_what_cannot_b
 def comparison(permuted: tuple[float, float, float], at_best_cost: tuple[float, float, float]) -> pd.DataFrame:
     """A `comparisons` table: what ERP has over its permutation at equal cost, and over the best LLM at its cost."""
     rows = [
-        ("always a", None, "regret", 0.5, 0.4, 0.6, None),
-        ("ERP", None, "at_best_cost", 2.0 + at_best_cost[0], 0.0, 9.0, None),
-        ("always a", None, "at_best_cost", 2.0, 1.0, 3.0, None),
-        ("ERP", "permuted", "equal_cost", *permuted, True),
-        ("ERP", "always a", "at_best_cost", *at_best_cost, True),
+        ("always a", None, "regret", 0.5, 0.4, 0.6, None, None),
+        ("ERP", None, "at_best_cost", 2.0 + at_best_cost[0], 0.0, 9.0, None, None),
+        ("always a", None, "at_best_cost", 2.0, 1.0, 3.0, None, None),
+        ("ERP", "permuted", "equal_cost", *permuted, True, 0.01),
+        ("ERP", "always a", "at_best_cost", *at_best_cost, True, 0.01),
     ]
     return pd.DataFrame(rows, columns=SCHEMAS["comparisons"].names)
 

@@ -166,7 +166,7 @@ def test_frontiers_hold_every_breakpoint_of_every_policy(read, world, evaluated,
     actual = of["actual"][~of["train"]]
     by_policy = dict(iter(table.groupby("policy")))
     assert set(by_policy) == {
-        "ERP", "guarded", "ERP (paper)", "category", "permuted", "random", "oracle", "always",
+        "ERP", "guarded", "ERP (paper)", "category", "blind", "permuted", "random", "oracle", "always",
         *RIVALS, *(f"{policy} (features)" for policy in RIVALS),
     }  # fmt: skip
     for policy in ("ERP", "ERP (paper)", "category", *RIVALS):
