@@ -1,7 +1,9 @@
 """The prompts of open-perfectblend, the corpus of the paper's experiments (section 3.1)."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -31,11 +33,17 @@ CATEGORY_OF = {
 """The category of every value of the column `source` that has one.
 
 UltraChat and Orca-Math stand here twice, because the dataset's card and its rows name them differently.
-Left out are the two sources that are of no one category: openbmb/UltraInteract_sft mixes code,
+Left out by default are the two sources that are of no one category: openbmb/UltraInteract_sft mixes code,
 mathematics and logic, HuggingFaceH4/ultrafeedback_binarized the prompts of six datasets of every kind.
 """
 
-_CATEGORIES = sorted(set(CATEGORY_OF.values()))
+Category = Literal["coding", "general_chat", "instruction_following", "math"]
+"""The paper's categories."""
+
+MIXED = ("ultrainteract", "ultrafeedback")
+"""The two: what their names have in them, however the dataset spells them, and the settings that count them in."""
+
+_CATEGORIES = list(get_args(Category))
 _CODES = np.array([_CATEGORIES.index(category) for category in CATEGORY_OF.values()])
 _BATCH_ROWS = 10_000
 
@@ -45,11 +53,26 @@ class OpenPerfectBlendPrompts(HubDataset):
 
     A conversation that does not begin with a user's turn (a system's may stand before it) is left out.
     The prompt is the turn without the whitespace around it, which chat templates drop anyway.
+
+    `ultrainteract` and `ultrafeedback` count all of a mixed source to one category; without them it is left out. The
+    paper does not say which of its categories a source is counted to.
     """
 
     source: Literal["open_perfectblend"]
     per_category: Count = 1000
     seed: Seed = 0
+    ultrainteract: Category | None = None
+    ultrafeedback: Category | None = None
+
+    def fingerprint(self, root: Path) -> str:
+        """See `HubDataset.fingerprint`; a mixed source that is left out is not in it."""
+        entry: dict[str, Any] = json.loads(super().fingerprint(root))
+        return json.dumps({name: value for name, value in entry.items() if name not in MIXED or value is not None})
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """The mixed sources that are counted to a category, and to which."""
+        return {name: category for name in MIXED if (category := getattr(self, name)) is not None}
 
     def load(self, root: Path) -> PromptSource:
         """Open the dataset. Raises `UserError` when it is not there or the package `datasets` is missing."""
@@ -67,10 +90,13 @@ class _OpenPerfectBlend:
     def load(self) -> pa.Table:
         """See `PromptSource.load`; the conversations (1.4 million) are read batch by batch."""
         notes: dict[str, int] = {}
+        mixed = self._settings.counted
+        absent = set(mixed)
         rows, codes, keys = [], [], []
         start = 0
         for batch in self._dataset.iter(batch_size=_BATCH_ROWS):
-            prompts, code = _read(batch)
+            prompts, code = _read(batch, mixed)
+            absent -= {name for name in absent if _named(batch, name).any()}
             is_known = code >= 0
             unknown = text_column(batch, "source", _PLACE).filter(pa.array(~is_known))
             for counted in pc.value_counts(unknown).to_pylist():
@@ -87,11 +113,16 @@ class _OpenPerfectBlend:
         if not sum(map(len, rows)):
             left_out = ", ".join(f"{reason}: {n}" for reason, n in notes.items()) or "it has no rows"
             raise UserError(f"{_PLACE}: it holds no prompts of the known sources ({left_out})")
+        if absent:
+            raise UserError(
+                f"{_PLACE}: no row's source is called {' or '.join(sorted(absent))}; leave out prompts."
+                f"{min(absent)}, or name a copy that has it"
+            )
         categories = pd.Categorical.from_codes(np.concatenate(codes), _CATEGORIES)
         drawn, drawing = draw(np.concatenate(keys), categories, self._settings.per_category)
         self.notes = notes | drawing
         taken = self._dataset[np.concatenate(rows)[drawn].tolist()]
-        prompts, code = _read(taken)
+        prompts, code = _read(taken, mixed)
         return pa.table(
             {
                 "prompt": prompts,
@@ -109,14 +140,23 @@ def _count(notes: dict[str, int], reason: str, n: int) -> None:
         notes[reason] = notes.get(reason, 0) + int(n)
 
 
-def _read(batch: pa.Table) -> tuple[pa.Array, NDArray[np.intp]]:
+def _named(batch: pa.Table, name: str) -> NDArray[np.bool_]:
+    """Which of n rows are of a source whose name has `name` in it, in whatever case."""
+    sources = text_column(batch, "source", _PLACE)
+    found = pc.fill_null(pc.match_substring(sources, name, ignore_case=True), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False))
+
+
+def _read(batch: pa.Table, counted: Mapping[str, str]) -> tuple[pa.Array, NDArray[np.intp]]:
     """Of n rows the prompts, null where a conversation does not begin with one, and the categories' codes.
 
-    The code of an unknown source is -1.
+    The code of a source without a category is -1; `counted` gives one to mixed sources.
     """
     sources = text_column(batch, "source", _PLACE)
     index = pc.fill_null(pc.index_in(sources, value_set=pa.array(list(CATEGORY_OF))), -1).to_numpy()
     codes = np.where(index < 0, -1, _CODES[index])
+    for name, category in counted.items():
+        codes = np.where(_named(batch, name), _CATEGORIES.index(category), codes)
     return pc.utf8_trim_whitespace(_first_user_turns(batch)), codes
 
 

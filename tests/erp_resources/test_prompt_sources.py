@@ -260,6 +260,37 @@ def test_what_is_left_out_of_the_blend_is_counted_by_reason(datasets: Any, tmp_p
     assert len(rows) + sum(notes.values()) == len(BLEND)
 
 
+def test_a_mixed_source_of_the_blend_is_counted_to_the_category_that_is_chosen(datasets: Any, tmp_path: Path) -> None:
+    feedback = "HuggingFaceH4/ultrafeedback_binarized"
+    mixed = [*BLEND, *[talk(feedback, f"feedback {i}") for i in range(3)]]
+    plain, left_out = blend(datasets, tmp_path / "a", mixed, per_category=100)
+    assert left_out[f"no category: {MIXED}"] == 2
+    rows, notes = blend(
+        datasets, tmp_path / "b", mixed, per_category=100, ultrainteract="coding", ultrafeedback="general_chat"
+    )
+    assert {note for note in notes if note.startswith("no category")} == {"no category: None"}
+    added = {(row["prompt"], row["category"], row["source"]) for row in rows} - {
+        (row["prompt"], row["category"], row["source"]) for row in plain
+    }
+    assert added == {
+        ("code or math", "coding", MIXED),
+        ("code or math, too", "coding", MIXED),
+        *((f"feedback {i}", "general_chat", feedback) for i in range(3)),
+    }
+    assert len(rows) == len(plain) + len(added)
+    (tmp_path / "c").mkdir()
+    path = save_blend(datasets, tmp_path / "c", BLEND, "parquet")
+    told = refusal(tmp_path / "c", source="open_perfectblend", path=path, ultrafeedback="math")
+    assert "no row's source is called ultrafeedback; leave out prompts.ultrafeedback" in told
+
+
+def test_the_blend_is_known_by_its_mixed_sources_only_where_they_are_counted(tmp_path: Path) -> None:
+    plain = {"revision": None, "source": "open_perfectblend", "per_category": 1000, "seed": 0}
+    assert json.loads(entry(source="open_perfectblend").fingerprint(tmp_path)) == plain
+    counted = entry(source="open_perfectblend", ultrainteract="math").fingerprint(tmp_path)
+    assert json.loads(counted) == plain | {"ultrainteract": "math"}
+
+
 def test_the_draw_depends_on_the_seed_and_on_nothing_else(datasets: Any, tmp_path: Path) -> None:
     rows, _ = blend(datasets, tmp_path / "a", BLEND, per_category=3)
     assert blend(datasets, tmp_path / "b", BLEND, per_category=3)[0] == rows
@@ -759,6 +790,10 @@ def test_the_fingerprint_changes_with_the_files_content_not_with_its_folder(tmp_
         (
             "{source: open_perfectblend, per_categroy: 10}",
             "pools/demo.yaml:2: prompts.per_categroy: unknown key; did you mean 'per_category'?",
+        ),
+        (
+            "{source: open_perfectblend, ultrainteract: code}",
+            "pools/demo.yaml:2: prompts.ultrainteract: 'code' is not one of coding, general_chat",
         ),
         (
             "{source: hub}",
