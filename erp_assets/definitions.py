@@ -29,6 +29,7 @@ from erp_assets import (
     report,
     rewards,
     router,
+    splits,
 )
 from erp_assets.automation import sensor_of
 from erp_assets.stage import IO_MANAGER
@@ -54,6 +55,7 @@ _STAGES = (
     policies,
     evaluation,
     frontiers,
+    splits,
     router,
     report,
     reevaluation,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from erp_assets.generations import samples_kept
-from erp_assets.prompts import identified
+from erp_assets.prompts import gives_split, identified, several_splits_refused
 from erp_resources.language_models.interface import Inspected
 from erp_resources.lineage import LLM, STAGES, Partition, names_in, states
 from erp_resources.pool import Pool, line_of
@@ -75,6 +75,9 @@ def inspect(pool: Pool, advance: Callable[[str], None] = lambda entry: None) -> 
         return table
 
     table: pa.Table | None = attempt(("prompts",), load_prompts)
+    has_split = table is not None and "split" in table.column_names and gives_split(table["split"].to_pandas())
+    if has_split and pool.evaluation.splits > 1:
+        found.problems.append(str(several_splits_refused(pool)))
     prompts: list[str] = table["prompt"].to_pylist() if table is not None else []
     found.prompts = len(prompts) if table is not None else None
     attempt(("embedder",), lambda: pool.embedder.inspect(pool.root))

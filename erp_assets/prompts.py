@@ -18,7 +18,7 @@ from erp_resources.embedders.cache import cache_folder, embed_once
 from erp_resources.embedders.interface import are_unit
 from erp_resources.identity import prompt_ids
 from erp_resources.lineage import Partition
-from erp_resources.pool import WAREHOUSE_FOLDER, Pool, Split
+from erp_resources.pool import WAREHOUSE_FOLDER, Pool, Split, line_of
 from erp_resources.settings import UserError
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
 
@@ -74,12 +74,26 @@ def refuse_names_of_ours(categories: pa.ChunkedArray, pool: str) -> None:
         )
 
 
+def gives_split(given: pd.Series) -> bool:
+    """Whether a source says itself which prompts are train and test."""
+    return {"train", "test"} <= set(given.dropna())
+
+
+def several_splits_refused(pool: Pool) -> UserError:
+    """Why a pool whose data give the split has no others."""
+    return UserError(
+        f"{line_of(pool, ('evaluation', 'splits'))}: evaluation.splits: {pool.evaluation.splits} splits cannot be "
+        "drawn, since the data say which prompts are train and test, and others would mix what they keep apart; "
+        "write splits: 1, or rename the data's column split to have all splits drawn"
+    )
+
+
 def given_split(given: pd.Series, drawn: pd.Series) -> tuple[pd.Series, bool]:
     """The split that a source gives, where it has both train and test prompts, and whether that is so.
 
     What has none there is drawn. Prompts that are out of distribution (ood) stay so in any case.
     """
-    is_own = {"train", "test"} <= set(given.dropna())
+    is_own = gives_split(given)
     kept = given if is_own else given.where(given == "ood")
     return kept.where(kept.notna(), drawn), is_own
 
@@ -302,6 +316,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
         splits = split_of(table["category"].to_pandas(), step.pool.split)
         if "split" in table.column_names:
             splits, is_own = given_split(table["split"].to_pandas(), splits)
+            if is_own and step.pool.evaluation.splits > 1:
+                raise several_splits_refused(step.pool)
             step.report("", split="the source's" if is_own else "drawn: the source has no train or no test prompts")
             table = table.drop_columns("split")
         for name in ("train", "test"):

@@ -25,9 +25,11 @@ from erp_resources.lineage import (
     LLM,
     REEVALUATIONS,
     REWARD_MODEL,
+    SPLITS,
     STAGES,
     UNPARTITIONED,
     Partition,
+    assets_of,
     inputs_of,
     names_in,
     partitions_of,
@@ -45,7 +47,7 @@ _WAVES: tuple[tuple[str, ...], ...] = (
     ("expected_rewards",),
     ("penalties",),
     ("probes", "predicted_rewards"),
-    EVALUATIONS,
+    (*EVALUATIONS, SPLITS),
     ("report",),
 )
 """Assets that share their partitions and may share a run; a run costs about a second of its own."""
@@ -84,7 +86,7 @@ def run_pool(
     for option, given, known in (
         ("--llm", llms, pool.llms),
         ("--reward-model", reward_models, pool.reward_models),
-        ("--select", select, STAGES),
+        ("--select", select, assets_of(pool)),
     ):
         for name in given:
             if name not in known:
@@ -130,6 +132,7 @@ class _Work:
 
     def do_wave(self, wave: tuple[str, ...]) -> None:
         """Make what is to be made of some assets: in one run where nothing of them is there, else one by one."""
+        wave = tuple(asset for asset in wave if asset in assets_of(self._pool))
         if "generations" in wave and (llms := self._todo("generations")):
             self._told.on_work(_to_sample(self._pool, llms))
         found = self._now().states

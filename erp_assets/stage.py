@@ -61,6 +61,7 @@ def stage(
                     partition_mapping=partition_mapping(STAGES[upstream].dimensions, dimensions),
                 )
                 for upstream in STAGES[name].upstream
+                if STAGES[upstream].is_wanted(pool)
             },
             deps=[
                 dg.AssetDep(

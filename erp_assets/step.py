@@ -18,13 +18,13 @@ from dagster._core.storage.tags import AUTOMATION_CONDITION_TAG
 from erp_assets.progress import Advance, progress
 from erp_assets.states import Failure, look, stopped
 from erp_resources.lineage import (
-    EVALUATIONS,
     GATHERING,
     REWARD_MODEL,
     STAGES,
     UNPARTITIONED,
     Inputs,
     Partition,
+    evaluations_of,
     fingerprint,
     inputs_of,
     names_in,
@@ -120,7 +120,8 @@ class Step:
                 f"{self.asset}[{key}]: nothing is made from {wrong[0].asset}[{wrong[0].key}], which did not pass "
                 f"{self._stopped[wrong[0]].said}"
             )
-        if behind := [up for up in inputs.used if up.asset in EVALUATIONS and self._found[up] != "materialized"]:
+        evaluations = evaluations_of(self.pool)
+        if behind := [up for up in inputs.used if up.asset in evaluations and self._found[up] != "materialized"]:
             raise UserError(
                 f"{self.asset}[{key}]: {behind[0].asset}[{behind[0].key}] was made of other LLMs than are complete "
                 f"now, or of what they were before; make it first, with: erp run --pool {self.pool.name}"

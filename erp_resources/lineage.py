@@ -51,13 +51,14 @@ class Stage:
     `upstream` names the assets that it reads, and the columns of each that matter to it (an empty
     tuple: all of them). `settings(pool, names)` gives the part of the pool file that determines the asset's content;
     `names` maps the asset's dimensions to the partition's LLM and reward model. A change of code that
-    changes results or columns raises `version`.
+    changes results or columns raises `version`. A pool that `is_wanted` does not hold of has no such asset.
     """
 
     dimensions: tuple[str, ...]
     upstream: Mapping[str, tuple[str, ...]]
     settings: Callable[[Pool, Mapping[str, str]], Any] = lambda pool, names: None
     version: int = 1
+    is_wanted: Callable[[Pool], bool] = lambda pool: True
 
 
 LLM, REWARD_MODEL, WINDOW = "llm", "reward_model", "window"
@@ -172,6 +173,17 @@ STAGES: dict[str, Stage] = {
     ),
     "frontiers": Stage((REWARD_MODEL,), _DECISIONS, version=2),
     "comparisons": Stage((REWARD_MODEL,), _DECISIONS, version=2),
+    "split_comparisons": Stage(
+        (REWARD_MODEL,),
+        {
+            "prompts": ("prompt_id", "split", "category", "embed_text"),
+            "prompt_embeddings": ("prompt_id", "embedding"),
+            "prompt_costs": ("prompt_id", "cost"),
+            "expected_rewards": (),
+        },
+        lambda pool, names: [pool.evaluation.splits, pool.split.model_dump(), pool.probe.model_dump()],
+        is_wanted=lambda pool: pool.evaluation.splits > 1,
+    ),
     "router": Stage(
         (REWARD_MODEL,),
         {
@@ -196,6 +208,7 @@ STAGES: dict[str, Stage] = {
             "proposition_1": (),
             "frontiers": (),
             "comparisons": (),
+            "split_comparisons": (),
         },
     ),
     "fresh_generations": Stage(
@@ -223,15 +236,20 @@ STAGES: dict[str, Stage] = {
 """All assets of a pool, every one after what it is made from."""
 
 
+SPLITS = "split_comparisons"
+"""The evaluation that only a pool with several splits has."""
+
 EVALUATIONS = tuple(
-    asset for asset, stage in STAGES.items() if stage.dimensions == (REWARD_MODEL,) and asset != "penalties"
+    asset
+    for asset, stage in STAGES.items()
+    if stage.dimensions == (REWARD_MODEL,) and asset not in ("penalties", SPLITS)
 )
-"""The assets that look at all LLMs by one reward model."""
+"""The assets that look at all LLMs by one reward model, of every pool."""
 
 REEVALUATIONS = tuple(asset for asset, stage in STAGES.items() if stage.dimensions == (WINDOW,))
 """The assets of one time: they are made once, and never stale."""
 
-GATHERING = ("penalties", *EVALUATIONS, "report", *REEVALUATIONS)
+GATHERING = ("penalties", *EVALUATIONS, SPLITS, "report", *REEVALUATIONS)
 """The assets that are made from those LLMs and reward models of which everything is there."""
 
 CHAIN = tuple(asset for asset, stage in STAGES.items() if LLM in stage.dimensions)
@@ -245,6 +263,16 @@ _REWARDED = ("generations", "rewards", "expected_rewards")
 
 LOADS_MODELS = ("prompt_embeddings", "generations", "rewards", *REEVALUATIONS)
 """The assets that load a model, and may hold a GPU."""
+
+
+def assets_of(pool: Pool) -> tuple[str, ...]:
+    """The assets that a pool has, every one after what it is made from."""
+    return tuple(asset for asset, stage in STAGES.items() if stage.is_wanted(pool))
+
+
+def evaluations_of(pool: Pool) -> tuple[str, ...]:
+    """The assets of a pool that look at all LLMs by one reward model."""
+    return tuple(asset for asset in (*EVALUATIONS, SPLITS) if STAGES[asset].is_wanted(pool))
 
 
 def waits_for(asset: str) -> tuple[str, ...]:
@@ -269,7 +297,9 @@ def _names_of(pool: Pool, dimension: str) -> list[str]:
 
 
 def partitions_of(pool: Pool, asset: str) -> list[Partition]:
-    """All partitions that the pool file gives an asset, in its order."""
+    """All partitions that the pool file gives an asset, in its order; none of an asset that the pool does not have."""
+    if not STAGES[asset].is_wanted(pool):
+        return []
     combinations = itertools.product(*(_names_of(pool, dimension) for dimension in STAGES[asset].dimensions))
     return [Partition(asset, "|".join(combination)) for combination in combinations]
 
@@ -280,6 +310,8 @@ def upstream_of(pool: Pool, partition: Partition) -> list[Partition]:
     names = names_in(partition.key, stage.dimensions)
     found = []
     for asset in stage.upstream:
+        if not STAGES[asset].is_wanted(pool):
+            continue
         choices = (
             [names[dimension]] if dimension in names else _names_of(pool, dimension)
             for dimension in STAGES[asset].dimensions
@@ -336,7 +368,7 @@ def inputs_of(pool: Pool, partition: Partition, found: Mapping[Partition, str], 
         reward_model for reward_model, llms in by_reward_model.items() if {*llms.values()} - {"materialized", "failed"}
     }
     if partition.asset == "report":
-        evaluated = {name: _furthest(EVALUATIONS, "", name, found) for name in complete}
+        evaluated = {name: _furthest(evaluations_of(pool), "", name, found) for name in complete}
         pending |= {
             name for name, state in evaluated.items() if complete[name] and state not in ("materialized", "failed")
         }

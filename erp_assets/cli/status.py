@@ -33,7 +33,7 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     chosen = pool_of(pool)
     check_entries(chosen)
     from erp_assets.states import look
-    from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition
+    from erp_resources.lineage import REEVALUATIONS, Partition, assets_of, evaluations_of
 
     seen = look(chosen)
     found, wrong = seen.states, seen.failed_checks
@@ -43,7 +43,7 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
                 state: [p.key or asset for p, its in found.items() if p.asset == asset and its == state]
                 for state in _MARKS
             }
-            for asset in STAGES
+            for asset in assets_of(chosen)
             if asset not in REEVALUATIONS
         }
         checks = [
@@ -79,7 +79,7 @@ def status(pool: PoolOption = None, as_json: JsonOption = False) -> None:
             *(cell(chain, f"{llm}|{name}") for name in chosen.reward_models),
         )
     matrix.add_section()
-    gathered = ("penalties", *EVALUATIONS)
+    gathered = ("penalties", *evaluations_of(chosen))
     matrix.add_row("evaluation", "", *(cell(gathered, name) for name in chosen.reward_models))
     show(whole)
     show(matrix)

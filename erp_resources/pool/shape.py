@@ -58,6 +58,13 @@ class Routing(Settings):
     """auto: the best single LLM is left only for a predicted gain above a margin that routes the train prompts best."""
 
 
+class Evaluation(Settings):
+    """How sure the comparisons of policies are."""
+
+    splits: Annotated[int, Field(ge=1, le=100)] = 1
+    """On how many train/test splits everything is fitted and compared: with several, refitting counts as well."""
+
+
 class Automation(Settings):
     """What Dagster does with the pool by itself, at times given as cron schedules in UTC."""
 
@@ -85,6 +92,7 @@ class Pool(Settings):
     embedder: EmbedderEntry
     probe: Probe = Probe()
     router: Routing = Routing()
+    evaluation: Evaluation = Evaluation()
     automation: Automation = Automation()
     owners: list[Owner] = Field(default_factory=list)
     llms: dict[str, LLM] = Field(min_length=1)

@@ -223,6 +223,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             ),
         ]
     ),
+    "split_comparisons": pa.schema(
+        [
+            _column("split", pa.int32(), "0: the pool's own split; s: the one that is drawn with split.seed + s"),
+            _column("policy", pa.string(), "the policy; best single LLM: on this split's test prompts"),
+            _column("summary", pa.string(), "what is measured, as erp.summaries.SUMMARIES defines it"),
+            _column("value", pa.float64(), "the number; null: undefined", nullable=True),
+            _column("n_train", pa.int32(), "train prompts of the split that every LLM has a reward on"),
+            _column("n_test", pa.int32(), "test prompts of the split that every LLM has a reward on"),
+        ]
+    ),
     "reevaluations": pa.schema(
         [
             _column("reward_model", pa.string(), "reward model"),

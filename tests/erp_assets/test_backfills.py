@@ -133,7 +133,7 @@ def test_a_pool_file_that_is_not_valid_stops_no_run_of_another_pool(daemon: Daem
     assert daemon.states()[Partition("prompts", "")] == "materialized"
 
 
-EVERY = [asset for asset in STAGES if asset not in ("fresh_generations", "reevaluations")]
+EVERY = [asset for asset in STAGES if asset not in ("fresh_generations", "reevaluations", "split_comparisons")]
 
 
 def test_materialize_all_of_a_new_pool_makes_everything_and_checks_it(daemon: Daemon) -> None:

@@ -19,7 +19,7 @@ from erp_assets.prompts import identified, split_of
 from erp_assets.rewards import score_once
 from erp_assets.runs import run_pool
 from erp_assets.states import failed_checks
-from erp_resources.lineage import REEVALUATIONS, STAGES, Partition, partitions_of, upstream_of, waits_for
+from erp_resources.lineage import REEVALUATIONS, Partition, assets_of, partitions_of, upstream_of, waits_for
 from erp_resources.pool import Pool, Split, load_pool
 from erp_resources.routers import load_router
 from erp_resources.warehouse import SCHEMAS, Partitions, Warehouse
@@ -45,9 +45,9 @@ def test_every_pool_file_of_the_project_loads_as_one_graph_with_its_own_prefix()
     definitions = load_definitions(ROOT)
     keys = definitions.resolve_asset_graph().get_all_asset_keys()
     pools = {path.stem for path in (ROOT / "pools").glob("*.yaml")}
-    always = [asset for asset in STAGES if asset not in REEVALUATIONS]
-    assert keys >= {dg.AssetKey([pool, asset]) for pool in pools for asset in always}
-    assert keys <= {dg.AssetKey([pool, asset]) for pool in pools for asset in STAGES}
+    asked_for = {dg.AssetKey([name, asset]) for name in pools for asset in assets_of(load_pool(name, ROOT))}
+    assert keys <= asked_for
+    assert {key.path[-1] for key in asked_for - keys} <= {*REEVALUATIONS}
 
 
 def test_a_pool_file_that_is_not_valid_or_half_saved_is_left_out_says_why_and_stops_no_other(project: Path) -> None:
@@ -70,9 +70,12 @@ def test_a_pool_file_that_is_not_valid_or_half_saved_is_left_out_says_why_and_st
     assert graph.get(dg.AssetKey(["demo", "report"])).is_executable
 
 
-def test_dagster_maps_partitions_upstream_as_the_lineage_says(pool: Pool) -> None:
+@pytest.mark.parametrize("splits", [1, 3])
+def test_dagster_maps_partitions_upstream_as_the_lineage_says(pool: Pool, splits: int) -> None:
+    pool = pool.model_copy(update={"evaluation": pool.evaluation.model_copy(update={"splits": splits})})
     graph = build_defs([pool]).resolve_asset_graph()
-    for asset in (asset for asset in STAGES if asset not in REEVALUATIONS):
+    assert (dg.AssetKey([pool.name, "split_comparisons"]) in graph.get_all_asset_keys()) == (splits > 1)
+    for asset in (asset for asset in assets_of(pool) if asset not in REEVALUATIONS):
         node = graph.get(dg.AssetKey([pool.name, asset]))
         for partition in partitions_of(pool, asset):
             found = set()

@@ -22,7 +22,7 @@ from erp_assets.lock import only_one
 from erp_assets.runs import Outcome, Run, rectangles, run_pool
 from erp_assets.stage import GPU
 from erp_assets.states import failed_checks, look, pool_states
-from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, partitions_of
+from erp_resources.lineage import EVALUATIONS, REEVALUATIONS, STAGES, Partition, assets_of, partitions_of
 from erp_resources.pool import Pool, load_pool
 from erp_resources.processes import Process, this_process
 from erp_resources.settings import UserError
@@ -296,7 +296,7 @@ def test_dagster_is_told_of_partitions_that_it_did_not_see_being_made(
 ) -> None:
     with dg.DagsterInstance.ephemeral() as another:
         assert run_pool(made_pool, another) == []
-        for asset in (asset for asset in STAGES if asset not in REEVALUATIONS):
+        for asset in (asset for asset in assets_of(made_pool) if asset not in REEVALUATIONS):
             key = dg.AssetKey([made_pool.name, asset])
             keys = {partition.key for partition in partitions_of(made_pool, asset)}
             assert another.get_latest_materialization_event(key)

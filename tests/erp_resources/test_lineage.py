@@ -263,6 +263,22 @@ def test_what_gathers_is_made_after_all_that_tells_which_llms_it_is_of() -> None
     assert not {"probes", "prompt_costs"} & before("penalties")
 
 
+def test_several_splits_add_one_evaluation_and_make_nothing_stale_but_the_report(root: Path) -> None:
+    stamps = made(load(root))
+    assert not {partition.asset for partition in stamps} & {"split_comparisons"}
+    pool = load(root, "llms:", "evaluation: {splits: 3}\nllms:")
+    added = {f"split_comparisons[{name}]" for name in ("taste", "other")}
+    assert changed(pool, stamps) == {"missing": added, "stale": {"report[]"}}
+    assert changed(pool, made(pool)) == {}
+    more = load(root, "llms:", "evaluation: {splits: 4}\nllms:")
+    assert changed(more, made(pool)) == {"stale": added, "waiting": {"report[]"}}
+    found = states(pool, made(pool).get, failed={Partition("generations", "large")})
+    assert set(found.values()) == {"materialized"}
+    without = {p: s for p, s in made(pool).items() if p != Partition("generations", "large")}
+    found = states(pool, without.get, failed={Partition("generations", "large")})
+    assert inputs_of(pool, Partition("split_comparisons", "taste"), found).complete == {"taste": ("small",)}
+
+
 def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> None:
     pool = load(root)
     assert upstream_of(pool, Partition("rewards", "small|taste")) == [
