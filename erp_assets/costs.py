@@ -78,7 +78,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         read: list[Floats] = []
         made = {}
         for key in step.keys:
-            llm, cost = step.pool.llms[key], step.pool.llms[key].cost
+            llm, cost = step.pool.llms[key], step.pool.cost_of(key)
             if isinstance(llm, RecordedLLM) and isinstance(cost, RecordedCost):
                 actual = recorded_costs(llm.outcomes(step.pool.root), cost.column, key, table["prompt_id"])
                 read = read or [feature_matrix(table, prompt_embeddings, features)]

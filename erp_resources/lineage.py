@@ -73,11 +73,11 @@ def _rewards(pool: Pool, names: Mapping[str, str]) -> Any:
 
 
 def _cost(pool: Pool, names: Mapping[str, str]) -> Any:
-    llm = pool.llms[names[LLM]]
-    if isinstance(llm.cost, float):
-        return llm.cost
+    llm, cost = pool.llms[names[LLM]], pool.cost_of(names[LLM])
+    if isinstance(cost, float):
+        return cost
     recorded = llm.fingerprint(pool.root) if llm.backend == "recorded" else None
-    return [llm.cost.model_dump(), recorded]
+    return [cost.model_dump(), recorded]
 
 
 _TOKENS = ("finish_reason", "prompt_tokens", "completion_tokens")

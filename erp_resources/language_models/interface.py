@@ -1,10 +1,10 @@
 """The interface of an LLM: what every backend is given, what it gives back, and what it may cost."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from erp_resources.settings import Amount, Seed, Settings, Text
 
@@ -78,6 +78,25 @@ class TokenPrice(Settings):
     output: Amount
 
 
+class ParameterCost(Settings):
+    """An LLM's parameters, and those of them that work on any one token, as in a mixture of experts.
+
+    The pool's `cost.parameters` says which of the two is its cost per response.
+    """
+
+    parameters: Amount
+    active_parameters: Amount
+
+    @model_validator(mode="after")
+    def _active_ones_are_among_them(self) -> Self:
+        if self.active_parameters > self.parameters:
+            raise ValueError(
+                f"active_parameters {self.active_parameters:g} are more than all parameters, {self.parameters:g}; "
+                "swap the two, or write what of them works on one token"
+            )
+        return self
+
+
 class RecordedCost(Settings):
     """What every outcome cost stands in this column of the recorded data; "cost" is the one that is called so."""
 
@@ -85,21 +104,32 @@ class RecordedCost(Settings):
 
 
 def _kind_of_cost(value: Any) -> str:
+    if isinstance(value, ParameterCost) or (isinstance(value, dict) and value.keys() & ParameterCost.model_fields):
+        return "of-parameters"  # no key of a file: messages leave it out
+    return "price" if isinstance(value, dict | TokenPrice) else "number"
+
+
+def _kind_of_recorded_cost(value: Any) -> str:
     if isinstance(value, RecordedCost) or (isinstance(value, dict) and "column" in value):
         return "recorded"
-    return "price" if isinstance(value, dict | TokenPrice) else "number"
+    return _kind_of_cost(value)
 
 
 # Told apart before they are validated, so that a mistake is explained once and not for both kinds.
 Cost = Annotated[
-    Annotated[Amount, Tag("number")] | Annotated[TokenPrice, Tag("price")],
-    Discriminator(lambda cost: "price" if isinstance(cost, dict | TokenPrice) else "number"),
+    Annotated[Amount, Tag("number")]
+    | Annotated[TokenPrice, Tag("price")]
+    | Annotated[ParameterCost, Tag("of-parameters")],
+    Discriminator(_kind_of_cost),
 ]
-"""What an LLM costs: a number per response (section 4), or a price of tokens."""
+"""What an LLM costs: a number per response (section 4), its parameters in two counts, or a price of tokens."""
 
 CostOrRecorded = Annotated[
-    Annotated[Amount, Tag("number")] | Annotated[TokenPrice, Tag("price")] | Annotated[RecordedCost, Tag("recorded")],
-    Discriminator(_kind_of_cost),
+    Annotated[Amount, Tag("number")]
+    | Annotated[TokenPrice, Tag("price")]
+    | Annotated[ParameterCost, Tag("of-parameters")]
+    | Annotated[RecordedCost, Tag("recorded")],
+    Discriminator(_kind_of_recorded_cost),
 ]
 """The same, or what was recorded of every outcome."""
 

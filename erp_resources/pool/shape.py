@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from erp_resources.embedders import EmbedderEntry
-from erp_resources.language_models import LLM, MOST_SAMPLES, RecordedCost, Sampling, TokenPrice
+from erp_resources.language_models import LLM, MOST_SAMPLES, ParameterCost, RecordedCost, Sampling, TokenPrice
 from erp_resources.names import check_distinct, check_entry_name, check_pool_name
 from erp_resources.pool.cron import check_cron
 from erp_resources.prompt_sources import PromptSourceEntry
@@ -65,6 +65,13 @@ class Evaluation(Settings):
     """On how many train/test splits everything is fitted and compared: with several, refitting counts as well."""
 
 
+class Costing(Settings):
+    """What of the LLMs' costs counts, wherever costs do: in evaluations and in routers."""
+
+    parameters: Literal["all", "active"] = "all"
+    """Of a cost in parameters: all of them, as in the paper, or those that work on one token."""
+
+
 class Automation(Settings):
     """What Dagster does with the pool by itself, at times given as cron schedules in UTC."""
 
@@ -93,6 +100,7 @@ class Pool(Settings):
     probe: Probe = Probe()
     router: Routing = Routing()
     evaluation: Evaluation = Evaluation()
+    cost: Costing = Costing()
     automation: Automation = Automation()
     owners: list[Owner] = Field(default_factory=list)
     llms: dict[str, LLM] = Field(min_length=1)
@@ -124,6 +132,17 @@ class Pool(Settings):
         return self
 
     @model_validator(mode="after")
+    def _active_parameters_are_known(self) -> Self:
+        if self.cost.parameters == "active" and not any(
+            isinstance(llm.cost, ParameterCost) for llm in self.llms.values()
+        ):
+            raise ValueError(
+                "cost.parameters is active, but no LLM says how many of its parameters are; write its cost as "
+                "{parameters: 235, active_parameters: 22}, or leave out cost.parameters"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _features_fit_the_norm(self) -> Self:
         if not self.embedder.normalize and self.probe.features == "auto":
             raise ValueError(
@@ -144,8 +163,15 @@ class Pool(Settings):
 
     @property
     def costs(self) -> list[float | TokenPrice | RecordedCost]:
-        """What every LLM costs, in the file's order: a number for a response, a price of tokens, or as recorded."""
-        return [llm.cost for llm in self.llms.values()]
+        """What every LLM costs, in the file's order; see `cost_of`."""
+        return [self.cost_of(llm) for llm in self.llms]
+
+    def cost_of(self, llm: str) -> float | TokenPrice | RecordedCost:
+        """What an LLM costs: a number for a response, a price of tokens, or as recorded."""
+        cost = self.llms[llm].cost
+        if isinstance(cost, ParameterCost):
+            return cost.active_parameters if self.cost.parameters == "active" else cost.parameters
+        return cost
 
     @property
     def sampled_llms(self) -> list[str]:

@@ -17,6 +17,7 @@ from erp_assets.runs import run_pool
 from erp_assets.states import pool_states
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool, load_pool
+from erp_resources.pool.shape import Costing
 from erp_resources.prompt_sources.open_perfectblend import CATEGORY_OF
 from erp_resources.warehouse import Warehouse
 
@@ -100,6 +101,8 @@ def test_the_papers_pools_are_those_of_the_paper() -> None:
     assert paper.costs == [8, 70, 9, 27, 7]
     assert list(paper.reward_models) == ["openassistant", "grm-gemma-2b", "internlm2-7b"]
     assert verifiable.costs == [8, 70, 7, 235]
+    active = verifiable.model_copy(update={"cost": Costing(parameters="active")})
+    assert active.costs == [8, 70, 7, 22]
     assert [
         name for name, llm in verifiable.llms.items() if llm.chat_template_kwargs == {"enable_thinking": False}
     ] == ["qwen3-235b-a22b"]

@@ -204,6 +204,17 @@ def test_another_cost_touches_what_reads_costs_and_nothing_else(root: Path) -> N
     assert changed(pool, {**stamps, **made_again, **other}) == {"stale": routed, "waiting": {"report[]"}}
 
 
+def test_the_parameters_that_count_are_a_cost_like_any_other(root: Path) -> None:
+    stamps = made(load(root))
+    counted = "cost: {parameters: 3, active_parameters: 2}"
+    assert changed(load(root, "cost: 3", counted), stamps) == {}
+    plain = load(root, "cost: 3", "cost: 2")
+    active = load(root, "cost: 3}\n", f"{counted}}}\ncost: {{parameters: active}}\n")
+    assert active.costs == plain.costs == [1, 2]
+    assert changed(active, stamps) == changed(plain, stamps)
+    assert changed(active, made(plain)) == {}
+
+
 def test_another_split_in_the_pool_file_makes_the_prompts_stale_and_says_of_nothing_else_that_it_is(root: Path) -> None:
     stamps = made(load(root))
     pool = load(root, "llms:", "split: {seed: 1}\nllms:")
