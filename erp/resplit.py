@@ -11,6 +11,9 @@ from scipy import stats
 from erp.bootstrap import LEVEL
 from erp.summaries import Estimate
 
+BEST_SINGLE = "best single LLM"
+"""The LLM that earns most on a split's test prompts, as a policy: it need not be the same one on all splits."""
+
 
 def corrected_interval(differences: ArrayLike, n_train: float, n_test: float, level: float = LEVEL) -> Estimate:
     """The mean of a difference over S random splits, with Nadeau and Bengio's corrected interval.

@@ -4,15 +4,14 @@ What belongs here: reading a `split_comparisons` table. What to keep out: making
 (`erp.resplit`), and sentences (`findings`).
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from erp.resplit import corrected_interval
-from erp.summaries import Estimate
+from erp.summaries import ORACLE, SUMMARIES, Estimate
 from erp_assets.matrices import Floats
-
-BEST = "best single LLM"
-"""What the table calls the LLM that earns most on a split's test prompts, which need not be the same one in all."""
 
 
 class OverSplits:
@@ -33,3 +32,18 @@ class OverSplits:
     def difference(self, policy: str, against: str, summary: str = "equal_cost") -> Estimate:
         """The mean over the splits, with the interval that counts fitting as well as testing on other prompts."""
         return corrected_interval(self.differences(policy, against, summary), self.n_train, self.n_test)
+
+    def forest(self, policy: str = "ERP", summary: str = "equal_cost") -> dict[str, Any]:
+        """What one policy has over each other, as `erp.figures.comparison_figure` takes it, but the oracle."""
+        others = [name for name in self.policies if name not in (policy, ORACLE)]
+        estimates = [self.difference(policy, other, summary) for other in others]
+        values, low, high = np.array(estimates, dtype=np.float64).reshape(-1, 3).T
+        return {
+            "names": others,
+            "values": values,
+            "low": low,
+            "high": high,
+            "label": f"{policy} less the policy, {SUMMARIES[summary].label}",
+            "zero": True,
+            "splits": np.array([self.differences(policy, other, summary) for other in others]),
+        }

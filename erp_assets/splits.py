@@ -15,13 +15,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import erp
-from erp import summaries
+from erp import figures, summaries
 from erp.policies import PAPER, Zooter, on_features
+from erp.resplit import BEST_SINGLE
 from erp_assets.costs import predicted_costs
 from erp_assets.frontiers import paths_of
 from erp_assets.matrices import Floats, embedding_matrix, judged_costs, matrix
-from erp_assets.metadata import table
-from erp_assets.over_splits import BEST, OverSplits
+from erp_assets.metadata import picture, table
+from erp_assets.over_splits import OverSplits
 from erp_assets.policies import CATEGORY, EMBEDDING, FEATURES, PAPERS_BETA, beliefs_of
 from erp_assets.prompts import several_splits_refused, split_of
 from erp_assets.stage import Step, stage
@@ -129,7 +130,7 @@ def _predicted_costs(costs: Floats, features: Floats, train: NDArray[np.bool_]) 
 def split_rows(known: Known, split: Split, evaluation: summaries.Evaluation) -> pd.DataFrame:
     """What is kept of one split: the summaries of every policy, and of the best single LLM under that name."""
     best = summaries.always(known.llms[evaluation.best_llm])
-    shown = {name: BEST if name == best else name for name in evaluation.policies}
+    shown = {name: BEST_SINGLE if name == best else name for name in evaluation.policies}
     kept = [name for name in shown if name == best or not name.startswith(f"{summaries.ALWAYS} ")]
     rows = [(shown[name], summary, evaluation.estimate(name, summary).value) for name in kept for summary in SUMMARISED]
     compared = known.compared(split)
@@ -137,15 +138,21 @@ def split_rows(known: Known, split: Split, evaluation: summaries.Evaluation) -> 
     return pd.DataFrame(rows, columns=["policy", "summary", "value"]).assign(**sizes)
 
 
-def differences(frame: pd.DataFrame) -> pd.DataFrame:
+def differences(over: OverSplits) -> pd.DataFrame:
     """What ERP has over every other policy at equal cost, over all splits: a row each."""
-    over = OverSplits(frame)
-    rows = []
-    for policy in over.policies:
-        if policy not in ("ERP", summaries.ORACLE):
-            each = over.differences("ERP", policy)
-            rows.append((policy, *over.difference("ERP", policy), each.min(), each.max(), int((each > 0).sum())))
-    return pd.DataFrame(rows, columns=["policy", "ERP less it", "low", "high", "least", "most", "splits above 0"])
+    found = over.forest()
+    each = found["splits"]
+    return pd.DataFrame(
+        {
+            "policy": found["names"],
+            "ERP less it": found["values"],
+            "low": found["low"],
+            "high": found["high"],
+            "least": each.min(axis=1),
+            "most": each.max(axis=1),
+            "splits above 0": (each > 0).sum(axis=1),
+        }
+    )
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition]:
@@ -185,7 +192,14 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         for key, parts in rows.items():
             frame = pd.concat(parts, ignore_index=True)
             made[key] = pa.Table.from_pandas(frame, SCHEMAS["split_comparisons"], preserve_index=False)
-            step.report(key, splits=n_splits, table=table(differences(frame)))
+            over = OverSplits(frame)
+            png = figures.comparison_png(**over.forest())
+            step.report(
+                key,
+                splits=n_splits,
+                table=table(differences(over)),
+                figure=picture(png, f"what ERP has over others at equal cost, on {n_splits} splits"),
+            )
         return made
 
     return [split_comparisons]

@@ -18,23 +18,34 @@ from erp.figures.style import INK, POLICIES, PolicyStyle, policy_style
 from erp.metrics import describe
 
 _ROW = 26
+_BELOW = 0.3
+"""How far below its row, in rows, the values of single splits are."""
 
 
 def comparison_figure(
-    names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, label: str, *, zero: bool = False
+    names: Sequence[str],
+    values: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    label: str,
+    *,
+    zero: bool = False,
+    splits: ArrayLike | None = None,
 ) -> go.Figure:
     """A summary of every policy, or differences of it, as dots with 95 % intervals (a forest plot).
 
     Parameters
     ----------
     names : policies (P,)
-        Keys of `POLICIES`, or "always LLM", from the top.
+        Keys of `POLICIES`, or names of one LLM for all (`erp.figures.style.policy_style`), from the top.
     values, low, high : (P,)
         The summary and the ends of its interval; nan is written "undefined".
     label : str
         What the summary is: the axis title.
     zero : bool, default False
         Whether values are differences: then zero is marked and signs are written.
+    splits : (P, S), optional
+        The values on each of S train/test splits, which `values` are the means of: a small dot each.
 
     Raises
     ------
@@ -43,8 +54,10 @@ def comparison_figure(
     ValueError
         When shapes do not fit.
     """
-    rows = _Rows.of(names, values, low, high, zero)
+    rows = _Rows.of(names, values, low, high, zero, splits)
     figure = go.Figure()
+    if rows.splits.size:
+        figure.add_traces(rows.split_traces())
     for i, (name, style, value, (down, up), text) in enumerate(rows.each()):
         figure.add_scatter(
             x=[value],
@@ -102,10 +115,17 @@ def comparison_figure(
 
 
 def comparison_png(
-    names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, label: str, *, zero: bool = False
+    names: Sequence[str],
+    values: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    label: str,
+    *,
+    zero: bool = False,
+    splits: ArrayLike | None = None,
 ) -> bytes:
     """`comparison_figure` as a PNG 1,440 pixels wide and as high as its rows need; the same parameters and errors."""
-    rows = _Rows.of(names, values, low, high, zero)
+    rows = _Rows.of(names, values, low, high, zero, splits)
     labels = [shortened(style.label, 36) for style in rows.styles]
     left, right = label_width(labels, 12), label_width(rows.texts, 11)
     count = len(rows.names)
@@ -113,6 +133,9 @@ def comparison_png(
     axes = panel(picture, left, 8, WIDTH - left - right, _ROW * count)
     for mark, colour, dash in rows.marks():
         axes.axvline(mark, color=colour, linewidth=1.5 * POINT, linestyle={"solid": "-", "dot": ":"}[dash])
+    for i, (style, on_splits) in enumerate(zip(rows.styles, rows.splits, strict=True)):
+        below = np.full(on_splits.size, i + _BELOW)
+        axes.plot(on_splits, below, linestyle="", marker="|", color=style.colour, markersize=7 * POINT, alpha=0.75)
     for i, (name, style, value, ends, _) in enumerate(rows.each()):
         axes.errorbar(
             [value],
@@ -140,21 +163,49 @@ class _Rows(NamedTuple):
     low: Floats
     high: Floats
     texts: Sequence[str]
+    digits: int
     zero: bool
+    splits: Floats
 
     @classmethod
-    def of(cls, names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, zero: bool) -> "_Rows":
+    def of(
+        cls,
+        names: Sequence[str],
+        values: ArrayLike,
+        low: ArrayLike,
+        high: ArrayLike,
+        zero: bool,
+        splits: ArrayLike | None,
+    ) -> "_Rows":
         styles = [_style(name) for name in names]
         shape = (len(names),)
         values, low, high = shaped("values", values, shape), shaped("low", low, shape), shaped("high", high, shape)
         digits, sign = _digits(high - low), "+" if zero else ""
         texts = [_words(*row, digits, sign) for row in zip(values, low, high, strict=True)]
-        return cls(names, styles, values, low, high, texts, zero)
+        on_splits = np.empty((len(names), 0)) if splits is None else np.asarray(splits, dtype=np.float64)
+        on_splits = shaped("splits", on_splits, (len(names), on_splits.shape[-1] if on_splits.ndim else 0))
+        return cls(names, styles, values, low, high, texts, digits, zero, on_splits)
 
     def each(self) -> list[tuple[str, PolicyStyle, float, tuple[float, float], str]]:
         """Name, style, value, how far the interval reaches below and above it, and both in words."""
         ends = [(float(down), float(up)) for down, up in reach(self.values, self.low, self.high).T]
         return list(zip(self.names, self.styles, self.values.tolist(), ends, self.texts, strict=True))
+
+    def split_traces(self) -> list[go.Scatter]:
+        """A stroke below its row for each split."""
+        sign = "+" if self.zero else ""
+        return [
+            go.Scatter(
+                x=on_splits,
+                y=np.full(on_splits.size, i + _BELOW),
+                mode="markers",
+                marker={"color": style.colour, "symbol": "line-ns-open", "size": 7, "opacity": 0.75},
+                showlegend=False,
+                text=[f"split {split}: {_one(value, self.digits, sign)}" for split, value in enumerate(on_splits)],
+                hovertemplate=f"<b>{style.label}</b><br>%{{text}}<extra></extra>",
+            )
+            for i, (style, on_splits) in enumerate(zip(self.styles, self.splits, strict=True))
+        ]
 
     def marks(self) -> list[tuple[float, str, str]]:
         """Vertical lines to compare with, as value, colour and dash: zero, or what ERP has."""
@@ -165,7 +216,7 @@ class _Rows(NamedTuple):
 
     def window(self) -> tuple[float, float]:
         """The range of values that is shown."""
-        shown = np.concatenate([self.values, self.low, self.high, [0.0] if self.zero else []])
+        shown = np.concatenate([self.values, self.low, self.high, self.splits.ravel(), [0.0] if self.zero else []])
         shown = shown[np.isfinite(shown)]
         return padded(shown.min(), shown.max(), 0.05, 0.05) if shown.size else (0.0, 1.0)
 
@@ -186,11 +237,13 @@ def _digits(widths: Floats) -> int:
 def _words(value: float, low: float, high: float, digits: int, sign: str) -> str:
     """A value with its interval, the shape they have in a table."""
 
-    def one(number: float) -> str:
-        # What rounds to zero has no sign.
-        return f"{number:{sign}.{digits}f}" if round(number, digits) else f"{0:.{digits}f}"
-
     if np.isnan(value):
         return describe(value)
-    interval = describe(np.nan) if np.isnan(low) or np.isnan(high) else f"{one(low)}, {one(high)}"
-    return f"{one(value)} [{interval}]"
+    ends = [_one(number, digits, sign) for number in (low, high)]
+    interval = describe(np.nan) if np.isnan(low) or np.isnan(high) else ", ".join(ends)
+    return f"{_one(value, digits, sign)} [{interval}]"
+
+
+def _one(number: float, digits: int, sign: str) -> str:
+    """A number of a row; what rounds to zero has no sign."""
+    return f"{number:{sign}.{digits}f}" if np.isnan(number) or round(number, digits) else f"{0:.{digits}f}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from erp._check import Floats
 from erp.policies import PAPER, on_features
+from erp.resplit import BEST_SINGLE
 
 # Letters and grid, between black and white: 4:1 on either.
 INK = "#7b818b"
@@ -112,9 +113,12 @@ PAGE_CSS = """
 
 
 def policy_style(name: str) -> PolicyStyle:
-    """The style of a key of `POLICIES`, or of "always LLM", which is called so; `KeyError` for other names."""
+    """The style of a key of `POLICIES`, or of one LLM for all, by its name; `KeyError` for other names.
+
+    One LLM for all is called "always LLM", or `BEST_SINGLE`, whichever that is.
+    """
     first, space, llm = name.partition(" ")
-    if first == "always" and space and llm:
+    if name == BEST_SINGLE or (first == "always" and space and llm):
         return POLICIES["always"]._replace(label=name)
     return POLICIES[name]
 

@@ -549,6 +549,20 @@ def test_differences_have_signs_and_a_zero_line() -> None:
     assert low < -0.06 < 0.041 < high
 
 
+def test_splits_are_strokes_below_the_mean_of_them_and_are_in_sight() -> None:
+    splits = [[0.01, 0.02, 0.03], [-0.09, -0.04, 0.01]]
+    names = ["kNN", "best single LLM"]
+    figure = comparison_figure(names, [0.02, -0.04], [-0.01, -0.06], [0.04, -0.02], "more", zero=True, splits=splits)
+    strokes = [trace for trace in figure.data if trace.marker.symbol == "line-ns-open"]
+    np.testing.assert_array_equal([trace.x for trace in strokes], splits)
+    assert [set(trace.y) for trace in strokes] == [{0.3}, {1.3}]
+    assert strokes[1].text[0] == "split 0: -0.090"
+    assert "best single LLM" in strokes[1].hovertemplate
+    assert figure.layout.xaxis.range[0] < -0.09
+    with pytest.raises(ValueError, match="splits"):
+        comparison_figure(names, [0.02, -0.04], [-0.01, -0.06], [0.04, -0.02], "more", splits=[splits[0]])
+
+
 def test_an_undefined_summary_is_written_so() -> None:
     figure = comparison_figure(**compared(values=[0.6, np.nan, 0.4, 0.5], low=[np.nan, np.nan, 0.3, 0.4]))
     texts = [annotation.text for annotation in figure.layout.annotations]
@@ -646,6 +660,7 @@ def test_intervals_that_miss_their_value_by_rounding_are_drawn() -> None:
     past = 1e-16 + np.array([0.1 + 0.2, 0.7])
     assert win_rate_png(LLMS[:2], ["a"], [[0.3, 0.7]], [[0.5, 0.5]], [past], [past], [9])
     assert comparison_png(["ERP", "random"], [0.3, 0.7], past, past, "reward")
+    assert comparison_png(["ERP", "random"], [0.3, 0.7], past, past, "reward", splits=[[0.2, 0.4], [0.6, np.nan]])
     drawn, fixed, random, llms = curves()
     exact = {name: curve._replace(low=curve.frontier.regret + 1e-9) for name, curve in fixed.items()}
     assert frontier_png(drawn, exact, random, llms)

@@ -15,9 +15,9 @@ import erp
 from erp import summaries
 from erp.frontier import decision_path
 from erp.policies import COMPARED, on_features
-from erp.resplit import corrected_interval
+from erp.resplit import BEST_SINGLE, corrected_interval
 from erp_assets.importing import import_outcomes
-from erp_assets.over_splits import BEST, OverSplits
+from erp_assets.over_splits import OverSplits
 from erp_assets.preflight import inspect
 from erp_assets.prompts import split_of
 from erp_assets.runs import run_pool
@@ -191,7 +191,12 @@ def test_costs_that_differ_by_prompt_are_predicted_anew_by_the_train_prompts_of_
 
 
 def test_differences_over_splits_are_paired_and_carry_the_corrected_interval() -> None:
-    values = {"ERP": [1.0, 3.0, 2.0], "random": [0.5, 3.5, 1.0], "oracle": [4.0, 4.0, 4.0], BEST: [0.0, 0.0, 0.0]}
+    values = {
+        "ERP": [1.0, 3.0, 2.0],
+        "random": [0.5, 3.5, 1.0],
+        "oracle": [4.0, 4.0, 4.0],
+        BEST_SINGLE: [0.0, 0.0, 0.0],
+    }
     frame = pd.DataFrame(
         [
             (split, policy, "equal_cost", value[split], 40, 20 + split)
@@ -204,10 +209,10 @@ def test_differences_over_splits_are_paired_and_carry_the_corrected_interval() -
     np.testing.assert_array_equal(over.differences("ERP", "random"), [0.5, -0.5, 1.0])
     assert over.difference("ERP", "random") == corrected_interval([0.5, -0.5, 1.0], 40, 21)
     assert over.n_splits == 3
-    told = differences(frame).set_index("policy")
-    assert list(told.index) == ["random", BEST]
+    told = differences(over).set_index("policy")
+    assert set(told.index) == {"random", BEST_SINGLE}
     assert told.loc["random", "splits above 0"] == 2
-    assert told.loc[BEST, "most"] == 3.0
+    assert told.loc[BEST_SINGLE, "most"] == 3.0
 
 
 # ---- in a pool
@@ -230,7 +235,11 @@ def test_the_pools_own_split_has_the_numbers_of_comparisons_and_nothing_else_is_
         compared = warehouse.read(Partition("comparisons", name)).to_pandas()
         (best,) = (policy for policy in compared["against"].dropna().unique() if policy.startswith("always "))
         own = compared[compared["against"].isna()].set_index(["policy", "summary"])["value"]
-        first = frame[frame["split"] == 0].replace({"policy": {BEST: best}}).set_index(["policy", "summary"])["value"]
+        first = (
+            frame[frame["split"] == 0]
+            .replace({"policy": {BEST_SINGLE: best}})
+            .set_index(["policy", "summary"])["value"]
+        )
         assert {policy for policy in own.index.levels[0] if not policy.startswith("always")} < {*first.index.levels[0]}
         pd.testing.assert_series_equal(first, own.loc[first.index], rtol=1e-12)
         values = frame.pivot(index=["policy", "summary"], columns="split", values="value")
