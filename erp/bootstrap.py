@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from erp._check import Floats
 
@@ -71,5 +71,5 @@ def expanded_tail(n_prompts: ArrayLike, level: float = LEVEL) -> Floats:
     """
     n = np.asarray(n_prompts, dtype=np.float64)
     freedom = np.maximum(n - 1, 1.0)
-    farther = np.sqrt(n / freedom) * stats.t.isf((1.0 - level) / 2, freedom)
-    return np.asarray(np.where(n > 1, stats.norm.sf(farther), 0.0))
+    farther = np.sqrt(n / freedom) * special.stdtrit(freedom, (1.0 - level) / 2)
+    return np.asarray(np.where(n > 1, special.ndtr(farther), 0.0))

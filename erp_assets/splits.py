@@ -88,12 +88,16 @@ def seen_of(
 
 
 def evaluate_split(
-    known: Known, split: Split, seen: Mapping[str, NDArray[Any]], beta: float | Literal["auto"]
+    known: Known,
+    split: Split,
+    seen: Mapping[str, NDArray[Any]],
+    beta: float | Literal["auto"],
+    n_resamples: int = 1,
 ) -> summaries.Evaluation:
     """Fit everything that is learned on the train prompts of a split, and judge every policy on its test prompts.
 
-    `seen` is that of `seen_of`, `beta` the pool file's `probe.beta`. Nothing is resampled: only the values of the
-    evaluation mean something. Raises `UserError` when there is nothing to fit or to judge.
+    `seen` is that of `seen_of`, `beta` the pool file's `probe.beta`. With one resample only the values of the evaluation
+    mean something. Raises `UserError` when there is nothing to fit or to judge.
     """
     train, compared = split.train, known.compared(split)
     if not (compared.train.any() and compared.test.any()):
@@ -115,7 +119,7 @@ def evaluate_split(
             believed[name] = Zooter().fit(read[reads], learned).predict(asked[reads])
     believed |= beliefs_of(read, learned, asked)
     paths = paths_of(believed, of_test.predicted, guard, learned)
-    return summaries.evaluate(paths, known.rewards[compared.test], of_test.actual, known.llms, n_resamples=1)
+    return summaries.evaluate(paths, known.rewards[compared.test], of_test.actual, known.llms, n_resamples=n_resamples)
 
 
 def _predicted_costs(costs: Floats, features: Floats, train: NDArray[np.bool_]) -> Floats:
