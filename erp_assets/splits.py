@@ -96,8 +96,8 @@ def evaluate_split(
 ) -> summaries.Evaluation:
     """Fit everything that is learned on the train prompts of a split, and judge every policy on its test prompts.
 
-    `seen` is that of `seen_of`, `beta` the pool file's `probe.beta`. With one resample only the values of the evaluation
-    mean something. Raises `UserError` when there is nothing to fit or to judge.
+    `seen` is that of `seen_of`, `beta` the pool file's `probe.beta`. With one resample only the values of the
+    evaluation mean something. Raises `UserError` when there is nothing to fit or to judge.
     """
     train, compared = split.train, known.compared(split)
     if not (compared.train.any() and compared.test.any()):
