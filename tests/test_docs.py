@@ -240,9 +240,8 @@ def test_named_files_targets_and_extras_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`?make ([a-z][a-z-]*)`|^make ([a-z-]+)", pages, re.M)):
         assert f"\n{max(target)}:" in makefile
-    for path in (
-        set(re.findall(r"\b(?:benchmarks|pools|docs|tests)/[\w/.-]+\.(?:py|yaml|md|png)", pages)) - MADE_BY_READERS
-    ):
+    places = "benchmarks|pools|docs|tests|erp|erp_assets|erp_resources"
+    for path in set(re.findall(rf"\b(?:{places})/[\w/.-]+\.(?:py|yaml|md|png)", pages)) - MADE_BY_READERS:
         assert (ROOT / path).exists(), path
     for path in set(re.findall(r"\]\((?!http)([^)#]+)\)", pages)):
         assert (ROOT / path).exists() or (ROOT / "docs" / path).exists(), path

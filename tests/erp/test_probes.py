@@ -436,3 +436,15 @@ def test_the_shared_beta_of_one_llm_is_its_own() -> None:
     embeddings = random.normal(size=(40, 5))
     target = embeddings @ random.normal(size=(5, 1)) + random.normal(size=(40, 1))
     assert shared_beta(embeddings, target) == RidgeProbes("auto").fit(embeddings, target).beta_[0]
+
+
+@pytest.mark.parametrize("norm", [0.1, 10.0, 25.0])
+def test_a_norm_of_the_embedding_is_another_beta(norm: float) -> None:
+    # docs/paper.md: with a fixed beta the norm decides how much a probe learns.
+    random = np.random.default_rng(7)
+    embeddings, targets = random.normal(size=(30, 6)), random.normal(size=(30, 2))
+    scaled = RidgeProbes(1.0).fit(norm * embeddings, targets)
+    other = RidgeProbes(1.0 / norm**2).fit(embeddings, targets)
+    np.testing.assert_allclose(scaled.predict(norm * embeddings), other.predict(embeddings), rtol=1e-9)
+    np.testing.assert_allclose(scaled.leave_one_out_, other.leave_one_out_, rtol=1e-9)
+    assert not np.allclose(scaled.leave_one_out_, RidgeProbes(1.0).fit(embeddings, targets).leave_one_out_, rtol=0.01)
