@@ -112,7 +112,7 @@ def _check_that_all_are_read(model: str, tokenizer: Any, kwargs: Mapping[str, An
 
 
 def variables_of(template: str) -> set[str]:
-    """The variables that a chat template is to be told: all that it reads and does not set before."""
+    """The variables that a chat template reads and does not surely set before: what it can be told."""
     import jinja2.ext
     import jinja2.meta
 
