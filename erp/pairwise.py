@@ -9,13 +9,15 @@ other give K K' pairs, all of which count: a sample's number means nothing. An e
 are predicted, and none where Proposition 1 speaks of "greater".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
+import scipy.optimize
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy.special import expit
 
 from erp._check import Floats, Integers, finite, indices
 from erp.bootstrap import RESAMPLES, interval, resamples
@@ -49,9 +51,12 @@ class PairwiseWins(NamedTuple):
 
     `a`, `b`: the columns of the LLMs. `wins`: the mean over prompts of P(b beats a), equal rewards half. `ties`:
     the mean share of equal rewards. `auroc`: of the difference of predicted ER. `logistic`: of a logistic
-    regression trained on the pair. `difference`: auroc less logistic. `_low` and `_high`: the ends of the 95 %
-    intervals, all from the same resamples of prompts. `n`: prompts on which both LLMs have samples. nan:
-    undefined, as every prompt has the same probability.
+    regression of the embedding, trained on the pair. `difference`: auroc less logistic. `_low` and `_high`: the ends of
+    the 95 % intervals, all from the same resamples of prompts. `n`: prompts on which both LLMs have samples.
+    `logistic_features`, `difference_features`: the same of a logistic regression of the probes' features. `ceiling`:
+    the AUROC of the probabilities themselves, which no decision exceeds. `_single`: at the label of one pair of
+    samples a prompt (`single_pair_auroc`). nan: undefined, as every prompt has the same probability, or there are no
+    features.
     """
 
     a: Integers
@@ -68,6 +73,16 @@ class PairwiseWins(NamedTuple):
     difference_low: Floats
     difference_high: Floats
     n: Integers
+    logistic_features: Floats
+    logistic_features_low: Floats
+    logistic_features_high: Floats
+    difference_features: Floats
+    difference_features_low: Floats
+    difference_features_high: Floats
+    ceiling: Floats
+    auroc_single: Floats
+    logistic_single: Floats
+    logistic_features_single: Floats
 
 
 class Proposition1(NamedTuple):
@@ -197,21 +212,46 @@ def auroc(decision: ArrayLike, probability: ArrayLike, weights: ArrayLike | None
         raise ValueError(f"probability must lie in [0, 1], got {probability.min()} to {probability.max()}")
     n_prompts = decision.size
     drawn = np.ones((1, n_prompts)) if weights is None else finite("weights", weights, 2, (None, n_prompts))
-    order = np.argsort(decision, kind="stable")
-    ordered = decision[order]
-    drawn = drawn[:, order]
-    positive = drawn * probability[order]
-    negative = drawn - positive
-    # Equal decisions are one step of the curve.
-    first = np.flatnonzero(np.append(True, ordered[1:] > ordered[:-1]))
-    if first.size < n_prompts:
-        positive, negative = (np.add.reduceat(side, first, axis=1) for side in (positive, negative))
-    below = np.cumsum(negative, axis=1)
-    all_pairs = positive.sum(axis=1) * below[:, -1]
-    below -= negative / 2
-    with np.errstate(invalid="ignore"):
-        found = np.einsum("bi,bi->b", positive, below) / all_pairs
+    found = _resampled_auroc(decision, probability, drawn.T)
     return np.asarray(found[0] if weights is None else found)
+
+
+def single_pair_auroc(decision: ArrayLike, samples_a: ArrayLike, samples_b: ArrayLike) -> float:
+    """How well `decision` ranks prompts by the label of one pair of samples, 1[r(Y_b) > r(Y_a)] (section 4.2).
+
+    Every prompt has one pair, the k-th sample of both LLMs, and those with equal rewards are left out; the AUROC is
+    averaged over all k. The labels of one draw can be ranked without a mistake, but only by who knows the draw: a
+    decision sees the prompt, and which of its responses is the better one is chance. `auroc` counts all pairs of
+    samples instead, and has a `ceiling`. Where many rewards are equal this number is the larger one, as it looks
+    at those prompts alone that a draw decides.
+
+    Parameters
+    ----------
+    decision : (n,)
+        Any number that grows with the belief in b; only its order matters.
+    samples_a, samples_b : (n, K), (n, K')
+        Rewards of the samples, one row per prompt; nan where there are fewer (`sample_matrix`).
+
+    Returns
+    -------
+    float
+        nan when no draw has both a win and a loss.
+
+    Raises
+    ------
+    ValueError
+        When shapes differ, a decision is not finite or a reward is infinite.
+    """
+    decision = finite("decision", decision, 1)
+    samples_a = _samples("samples_a", samples_a, decision.size)
+    samples_b = _samples("samples_b", samples_b, decision.size)
+    order = np.argsort(decision, kind="stable")
+    draws = min(samples_a.shape[1], samples_b.shape[1])
+    of_a, of_b = samples_a[order, :draws], samples_b[order, :draws]
+    # A comparison with nan is false: a prompt without the sample is neither a win nor a loss.
+    found = _ordered_auroc(decision[order], (of_b > of_a).astype(np.float64), (of_b < of_a).astype(np.float64))
+    found = found[~np.isnan(found)]
+    return float(found.mean()) if found.size else np.nan
 
 
 def pairs_looked_at(n_llms: int, most_pairs: int = MOST_PAIRS) -> tuple[Integers, Integers]:
@@ -235,6 +275,8 @@ def pairwise_wins(
     train_samples: Sequence[ArrayLike],
     embeddings: ArrayLike,
     *,
+    train_features: ArrayLike | None = None,
+    features: ArrayLike | None = None,
     n_resamples: int = RESAMPLES,
     seed: int = 0,
     most_pairs: int = MOST_PAIRS,
@@ -243,8 +285,9 @@ def pairwise_wins(
     """Predicted expected rewards at telling who wins a pair, beside models trained on just that (Figure 3).
 
     The paper takes sigmoid(ER_b - ER_a) as the probability that b beats a; as the sigmoid is monotone, the
-    difference itself has the same AUROC. Its rival is a logistic regression of P(b beats a) on the embedding,
-    trained for every pair anew: M (M - 1) / 2 of them, where M probes do (`models_trained`). Its embeddings are
+    difference itself has the same AUROC. Its rival is a logistic regression of P(b beats a) on what the probe reads,
+    trained for every pair anew: M (M - 1) / 2 of them, where M probes do (`models_trained`). It is fitted on the
+    embedding, which is all that the paper's probe reads, and on the features where probes read more. What it reads is
     centred and not scaled, and its intercept is unpenalised, as the probe's. Its penalty is scikit-learn's C = 4:
     the log loss has at most a quarter of the curvature of half the square, so that around w = 0 a logistic
     regression shrinks every direction as ridge regression does with beta = 4 / C, which is the paper's 1. Neither
@@ -261,6 +304,8 @@ def pairwise_wins(
         What the logistic regressions are trained on.
     embeddings : (n, d)
         Of the test prompts.
+    train_features, features : (n', f), (n, f), optional
+        What the probes read of the train and test prompts, where that is more than the embedding.
     n_resamples, seed : int
         Of the bootstrap over test prompts.
     most_pairs : int
@@ -279,51 +324,31 @@ def pairwise_wins(
     Raises
     ------
     ValueError
-        When shapes do not fit, or a value is not finite (in samples: is infinite).
+        When shapes do not fit, only one kind of features is given, or a value is not finite (in samples: is infinite).
     """
     predicted = finite("predicted", predicted, 2)
     n_prompts, n_llms = predicted.shape
-    learned_from = finite("train_embeddings", train_embeddings, 2)
-    judged_on = finite("embeddings", embeddings, 2, (n_prompts, learned_from.shape[1]))
-    train = _all_samples("train_samples", train_samples, n_llms, learned_from.shape[0])
+    regressions = {"logistic": _Regressions.of("embeddings", train_embeddings, embeddings, n_prompts)}
+    n_train = len(regressions["logistic"].train)
+    if (features is None) != (train_features is None):
+        raise ValueError("train_features and features must be given together")
+    if features is not None and train_features is not None:
+        regressions["logistic_features"] = _Regressions.of("features", train_features, features, n_prompts, n_train)
+    train = _all_samples("train_samples", train_samples, n_llms, n_train)
     test = _all_samples("samples", samples, n_llms, n_prompts)
-    centre = learned_from.mean(axis=0)
-    learned_from, judged_on = learned_from - centre, judged_on - centre
-
+    drawn = _drawn(n_prompts, n_resamples, seed)
     a, b = pairs_looked_at(n_llms, most_pairs)
-    wins, ties = np.full((2, a.size), np.nan)
-    n = np.zeros(a.size, dtype=np.intp)
-    # AUROC, the logistic regression's and their difference: the value and the ends of its interval.
-    found = np.full((3, 3, a.size), np.nan)
-    for i in range(a.size):
-        win, tie = win_probabilities(test[a[i]], test[b[i]])
-        known = ~np.isnan(win)
-        n[i] = known.sum()
-        probability = (win + tie / 2)[known]
-        if n[i]:
-            wins[i], ties[i] = probability.mean(), tie[known].mean()
-        if n[i] and np.ptp(probability) > 0:
-            trained = _logistic(learned_from, win_probabilities(train[a[i]], train[b[i]]), judged_on[known])
-            difference = (predicted[:, b[i]] - predicted[:, a[i]])[known]
-            found[..., i] = _ranked(difference, trained, probability, known, n_resamples, seed)
+    found = {name: np.full(a.size, np.nan) for name in PairwiseWins._fields[2:]}
+    for i, (one, other) in enumerate(zip(a, b, strict=True)):
+        values = _compared(
+            predicted[:, other] - predicted[:, one], (test[one], test[other]), (train[one], train[other]),
+            regressions, drawn,
+        )  # fmt: skip
+        for name, value in values.items():
+            found[name][i] = value
         if advance is not None:
             advance(1)
-    return PairwiseWins(
-        a=a,
-        b=b,
-        wins=wins,
-        ties=ties,
-        auroc=found[0, 0],
-        auroc_low=found[0, 1],
-        auroc_high=found[0, 2],
-        logistic=found[1, 0],
-        logistic_low=found[1, 1],
-        logistic_high=found[1, 2],
-        difference=found[2, 0],
-        difference_low=found[2, 1],
-        difference_high=found[2, 2],
-        n=n,
-    )
+    return PairwiseWins(a, b, **found | {"n": found["n"].astype(np.intp)})
 
 
 def win_rates(expected: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -473,39 +498,132 @@ def _pairs(n_llms: int) -> tuple[Integers, Integers]:
     return pairs[:, 0], pairs[:, 1]
 
 
-def _logistic(train_embeddings: Floats, train: WinProbabilities, embeddings: Floats) -> Floats | None:
-    """The decisions (n,) of a logistic regression of win probabilities, or None without two classes to learn."""
-    probability = train.win + train.tie / 2
-    # A prompt is a win and a loss, each with its weight; nan (no samples) is neither.
-    won, lost = np.flatnonzero(probability > 0), np.flatnonzero(probability < 1)
-    if won.size == 0 or lost.size == 0:
-        return None
-    rows = np.concatenate([won, lost])
-    label = np.repeat([1, 0], [won.size, lost.size])
-    weight = np.concatenate([probability[won], 1.0 - probability[lost]])
-    model = LogisticRegression(C=_C, tol=1e-6, max_iter=1000).fit(train_embeddings[rows], label, sample_weight=weight)
-    return np.asarray(model.decision_function(embeddings))
+class _Regressions(NamedTuple):
+    """What the logistic regressions of all pairs share: the prompts along their principal directions.
+
+    Each direction is scaled by the root of the loss's largest curvature along it, `scale` (k,): the same minimum,
+    reached in tens of steps instead of hundreds. `train` (n', k), `test` (n, k), `penalty` (k,) on the squares.
+    """
+
+    train: Floats
+    test: Floats
+    penalty: Floats
+
+    @classmethod
+    def of(
+        cls, name: str, train: ArrayLike, test: ArrayLike, n_test: int, n_train: int | None = None
+    ) -> "_Regressions":
+        learned_from = finite(f"train_{name}", train, 2, (n_train, None))
+        judged_on = finite(name, test, 2, (n_test, learned_from.shape[1]))
+        centre = learned_from.mean(axis=0)
+        learned_from, judged_on = learned_from - centre, judged_on - centre
+        if learned_from.shape[0] < learned_from.shape[1]:
+            _, singular, rows = scipy.linalg.svd(learned_from, full_matrices=False)
+            size, directions = np.square(singular), rows.T
+        else:
+            size, directions = scipy.linalg.eigh(learned_from.T @ learned_from)
+        # Along a direction in which train prompts do not differ a regression has no weight.
+        differ = size > size.max() * np.finfo(np.float64).eps * size.size
+        size, directions = size[differ], directions[:, differ]
+        scale = np.sqrt(size / 4 + 1 / _C)
+        return cls(learned_from @ directions / scale, judged_on @ directions / scale, 1 / _C / np.square(scale))
+
+    def decide(self, probability: Floats) -> Floats | None:
+        """The decisions (n,) of a regression of P(b beats a) (n',), nan without; None with nothing to learn from."""
+        known = ~np.isnan(probability)
+        seen, wanted = (self.train, probability) if known.all() else (self.train[known], probability[known])
+        if not (np.any(wanted > 0) and np.any(wanted < 1)):
+            return None
+
+        def loss(parameters: Floats) -> tuple[float, Floats]:
+            weights = parameters[:-1]
+            decision = seen @ weights + parameters[-1]
+            missed = expit(decision) - wanted
+            value = (np.logaddexp(0.0, decision) - wanted * decision).sum() + (self.penalty * weights**2).sum() / 2
+            return float(value), np.append(missed @ seen + self.penalty * weights, missed.sum())
+
+        best = scipy.optimize.minimize(
+            loss,
+            np.zeros(self.penalty.size + 1),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 1_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-7 * wanted.size},
+        ).x
+        return np.asarray(self.test @ best[:-1] + best[-1])
 
 
-def _ranked(
+def _compared(
     difference: Floats,
-    trained: Floats | None,
-    probability: Floats,
-    known: NDArray[np.bool_],
-    n_resamples: int,
-    seed: int,
-) -> Floats:
-    """AUROC of the difference of predicted ER, of the trained model and their difference, with intervals (3, 3)."""
+    samples: tuple[Floats, Floats],
+    train_samples: tuple[Floats, Floats],
+    regressions: Mapping[str, _Regressions],
+    drawn: Sequence[NDArray[np.uint16]],
+) -> dict[str, float]:
+    """All numbers of one pair, by their names in `PairwiseWins`; what is undefined is left out.
 
-    def compare(weights: Floats) -> Floats:
-        ours = auroc(difference, probability, weights)
-        theirs = np.full_like(ours, np.nan) if trained is None else auroc(trained, probability, weights)
-        return np.stack([ours, theirs, ours - theirs], axis=1)
+    `difference` (n,) of predicted ER, `samples` and `train_samples` of both LLMs, resamples as `_drawn` gives them.
+    """
+    win, tie = win_probabilities(*samples)
+    known = ~np.isnan(win)
+    found: dict[str, float] = {"n": known.sum()}
+    if not known.any():
+        return found
+    probability = (win + tie / 2)[known]
+    found |= {"wins": probability.mean(), "ties": tie[known].mean()}
+    if not np.ptp(probability) > 0:
+        return found
+    found["ceiling"] = float(auroc(probability, probability))
+    learned = win_probabilities(*train_samples)
+    decisions = {"auroc": difference}
+    for name, regression in regressions.items():
+        decided = regression.decide(learned.win + learned.tie / 2)
+        if decided is not None:
+            decisions[name] = decided
+    of_a, of_b = samples if known.all() else (samples[0][known], samples[1][known])
+    blocks = drawn if known.all() else [block[known] for block in drawn]
+    resampled: dict[str, Floats] = {}
+    for name, decision in decisions.items():
+        found[f"{name}_single"] = single_pair_auroc(decision[known], of_a, of_b)
+        found[name] = float(auroc(decision[known], probability))
+        resampled[name] = np.concatenate([_resampled_auroc(decision[known], probability, block) for block in blocks])
+    for name, rival in (("difference", "logistic"), ("difference_features", "logistic_features")):
+        if rival in decisions:
+            found[name] = found["auroc"] - found[rival]
+            resampled[name] = resampled["auroc"] - resampled[rival]
+    for name, values in resampled.items():
+        found[f"{name}_low"], found[f"{name}_high"] = (float(end) for end in interval(values, probability.size))
+    return found
 
-    block = max(1, _BLOCK_CELLS // known.size)
-    drawn = (compare(weights[:, known]) for weights in resamples(known.size, n_resamples, seed, block))
-    low, high = interval(np.concatenate(list(drawn)), probability.size)
-    return np.stack([compare(np.ones((1, probability.size)))[0], low, high], axis=1)
+
+def _drawn(n_prompts: int, n_resamples: int, seed: int) -> list[NDArray[np.uint16]]:
+    """The resamples that all pairs share, in blocks (n, b): how often each prompt was drawn, small."""
+    block = max(1, _BLOCK_CELLS // n_prompts)
+    # Nothing is drawn 65,536 times.
+    return [np.ascontiguousarray(weights.T, np.uint16) for weights in resamples(n_prompts, n_resamples, seed, block)]
+
+
+def _resampled_auroc(decision: Floats, probability: Floats, drawn: NDArray[Any]) -> Floats:
+    """`auroc` on every resample (b,), given how often each prompt was drawn (n, b)."""
+    order = np.argsort(decision, kind="stable")
+    drawn = drawn[order]
+    positive = drawn * probability[order][:, None]
+    return _ordered_auroc(decision[order], positive, drawn - positive)
+
+
+def _ordered_auroc(decision: Floats, positive: Floats, negative: Floats) -> Floats:
+    """The AUROC of rising decisions (n,) for every column of weights (n, b) of positives and of negatives: (b,).
+
+    nan without any positive or any negative.
+    """
+    # Equal decisions are one step of the curve.
+    first = np.flatnonzero(np.append(True, decision[1:] > decision[:-1]))
+    if first.size < decision.size:
+        positive, negative = (np.add.reduceat(side, first, axis=0) for side in (positive, negative))
+    below = np.cumsum(negative, axis=0)
+    all_pairs = positive.sum(axis=0) * below[-1]
+    below -= negative / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.einsum("ib,ib->b", positive, below) / all_pairs)
 
 
 def _moments(samples: list[Floats]) -> tuple[Floats, float, float]:

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import erp
 from erp import figures, pairwise
 from erp.bootstrap import interval, resamples
-from erp_assets.matrices import Floats, embedding_matrix, is_split, matrix, rewarded
+from erp_assets.matrices import Floats, is_split, matrix, rewarded
 from erp_assets.metadata import picture, table
+from erp_assets.policies import EMBEDDING, FEATURES, vectors_of
 from erp_assets.prompts import ALL_CATEGORIES, OUT_OF_DISTRIBUTION
 from erp_assets.stage import Step, stage
 from erp_resources.pool import Pool
@@ -119,13 +120,16 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
         step: Step,
         prompts: Partitions,
         prompt_embeddings: Partitions,
+        features: Partitions,
         rewards: Partitions,
         predicted_rewards: Partitions,
     ) -> dict[str, pa.Table]:
         """AUROC of ER differences at telling which of two LLMs wins, beside a model trained per pair (Figure 3)."""
         every = prompts.read()
-        split = {name: every["prompt_id"].filter(pa.array(is_split(every, name))) for name in ("train", "test")}
-        embeddings = {name: embedding_matrix(prompt_embeddings.read(), ids) for name, ids in split.items()}
+        rows = {name: is_split(every, name) for name in ("train", "test")}
+        split = {name: every["prompt_id"].filter(pa.array(chosen)) for name, chosen in rows.items()}
+        vectors = vectors_of(every, prompt_embeddings, features)
+        train, test = ({name: X[rows[part]] for name, X in vectors.items()} for part in ("train", "test"))
         made = {}
         for key in step.keys:
             llms = step.llms(key)
@@ -133,9 +137,11 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             wins = pairwise.pairwise_wins(
                 matrix(predicted_rewards, keys, "predicted", split["test"]),
                 samples(rewards, keys, split["test"]),
-                embeddings["train"],
+                train[EMBEDDING],
                 samples(rewards, keys, split["train"]),
-                embeddings["test"],
+                test[EMBEDDING],
+                train_features=train.get(FEATURES),
+                features=test.get(FEATURES),
                 advance=step.progress(
                     f"logistic regressions {key}", len(pairwise.pairs_looked_at(len(llms))[0]), "pairs"
                 ),
@@ -144,11 +150,12 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             frame.insert(0, "llm_a", [llms[i] for i in frame.pop("a")])
             frame.insert(1, "llm_b", [llms[i] for i in frame.pop("b")])
             made[key] = pa.Table.from_pandas(frame, SCHEMAS["pairwise_wins"], preserve_index=False)
-            shown = ["llm_a", "llm_b", "wins", "auroc", "logistic", "difference_low", "difference_high"]
+            shown = ["llm_a", "llm_b", "wins", "auroc", "logistic", "logistic_features", "ceiling", "auroc_single"]
             step.report(
                 key,
                 mean_auroc=_mean(frame["auroc"]),
                 mean_logistic_auroc=_mean(frame["logistic"]),
+                mean_ceiling=_mean(frame["ceiling"]),
                 table=table(frame[shown]),
                 figure=picture(figures.pairwise_png(llms, wins), "AUROC") if len(frame) else None,
             )

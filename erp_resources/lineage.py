@@ -156,12 +156,11 @@ STAGES: dict[str, Stage] = {
     "pairwise_wins": Stage(
         (REWARD_MODEL,),
         {
-            "prompts": ("prompt_id", "split"),
-            "prompt_embeddings": (),
+            **_FEATURES,
             "rewards": ("prompt_id", "reward"),
             "predicted_rewards": (),
         },
-        version=2,
+        version=3,
     ),
     "win_rates": Stage(
         (REWARD_MODEL,),

@@ -37,6 +37,15 @@ from erp.pairwise import PairwiseWins
 # Colours span at least this much on either side of 0.5, so that noise around chance stays pale.
 _LEAST_SPAN = 0.1
 
+# What has a map, by its name in `PairwiseWins`.
+_TITLES = {
+    "auroc": ("Difference of predicted ER", "{probes} probes, one per LLM"),
+    "logistic": ("Logistic regression for each pair", "of the embedding; {models}, one per pair"),
+    "logistic_features": ("Logistic regression for each pair", "of what the probes read; {models}"),
+    "ceiling": ("Best attainable", "ranked by the samples' own probabilities"),
+}
+_ALWAYS = ("auroc", "logistic")
+
 _VERDICTS = {
     "holds": ("#2f7fe0", "circle"),
     "vacuous": ("#8d8f96", "circle-open"),
@@ -48,18 +57,19 @@ _VACUOUS = "vacuous: the bound is no better than a coin"
 
 
 def pairwise_figure(llms: Sequence[str], pairs: PairwiseWins) -> go.Figure:
-    """How well it is told which of two LLMs wins: AUROC over all pairs, two ways (the paper's figures 3 and 8).
+    """How well it is told which of two LLMs wins: AUROC over all pairs (the paper's figures 3 and 8).
 
-    Left by the difference of predicted ER, right by a logistic regression trained on each pair; the same colours,
-    neutral at 0.5, which is chance. A pair has one cell: AUROC is the same whichever of the two is asked for. On
-    narrow pages the maps stand below each other.
+    By the difference of predicted ER, and by a logistic regression of the embedding trained on each pair; where they
+    are known also by one of the features that the probes read, and the best attainable AUROC. The same colours for
+    all, neutral at 0.5, which is chance. A pair has one cell: AUROC is the same whichever of the two is asked for. Two
+    maps stand side by side, on narrow pages each stands below the one before.
 
     Parameters
     ----------
     llms : names (M,)
         At least two.
     pairs : PairwiseWins
-        Arrays (P,) for any pairs of LLMs; nan is written "undefined".
+        Arrays (P,) for any pairs of LLMs; nan is written "undefined", and what is nan for all pairs has no map.
 
     Raises
     ------
@@ -69,8 +79,8 @@ def pairwise_figure(llms: Sequence[str], pairs: PairwiseWins) -> go.Figure:
     maps = _Maps.of(llms, pairs)
     size = len(llms) - 1
     figure = go.Figure()
-    for side, values in enumerate((maps.auroc, maps.logistic)):
-        axis = str(side + 1) if side else ""
+    for place, values in enumerate(maps.values):
+        axis = str(place + 1) if place else ""
         figure.add_heatmap(
             z=np.where(np.isnan(values) & maps.known, 0.5, values),
             x=list(range(size)),
@@ -126,14 +136,16 @@ def pairwise_png(llms: Sequence[str], pairs: PairwiseWins) -> bytes:
     row = min(44.0, max(24.0, width / size * 0.62))
     head = 44
     block = head + row * size + foot
-    picture = blank(block * (2 if stacked else 1) + 24)
-    for side, (values, title) in enumerate(zip((maps.auroc, maps.logistic), maps.titles, strict=True)):
-        across = left + (0 if stacked else side * (width + 16))
-        down = side * block if stacked else 0.0
+    columns = 1 if stacked else 2
+    foot_of_all = block * -(-len(maps.values) // columns)
+    picture = blank(foot_of_all + 24)
+    for number, (values, title) in enumerate(zip(maps.values, maps.titles, strict=True)):
+        line, side = divmod(number, columns)
+        across, down = left + side * (width + 16), line * block
         axes = panel(picture, across, down + head, width, row * size)
         axes.grid(visible=False)
         axes.set(xlim=(0, size), ylim=(size, 0), xticks=np.arange(size) + 0.5, yticks=np.arange(size) + 0.5)
-        axes.set_yticklabels(short[1:] if stacked or not side else [])
+        axes.set_yticklabels([] if side else short[1:])
         axes.set_xticklabels(short[:-1])
         if size > 1:
             for name in axes.get_xticklabels():
@@ -154,7 +166,7 @@ def pairwise_png(llms: Sequence[str], pairs: PairwiseWins) -> bytes:
         write(picture, across, down + 14, first, 12, weight="bold")
         write(picture, across, down + 31, second, 10)
     write(
-        picture, left, block * (2 if stacked else 1) + 10,
+        picture, left, foot_of_all + 10,
         f"AUROC at telling which of two LLMs wins: blue above chance, 0.5, orange below{maps.missing}", 10,
     )  # fmt: skip
     return png(picture)
@@ -292,14 +304,13 @@ def _vacuous(gap: Floats, bound: Floats, window: tuple[float, float]) -> list[tu
 
 
 class _Maps(NamedTuple):
-    """Both maps as lower triangles: row i is LLM i + 1, column j is LLM j; arrays (M - 1, M - 1)."""
+    """The maps as lower triangles: row i is LLM i + 1, column j is LLM j; `values` (M - 1, M - 1) with a title each."""
 
     llms: Sequence[str]
     known: NDArray[np.bool_]
-    auroc: Floats
-    logistic: Floats
+    values: list[Floats]
+    titles: list[str]
     hover: list[list[str]]
-    titles: tuple[str, str]
     span: float
 
     @classmethod
@@ -313,31 +324,30 @@ class _Maps(NamedTuple):
             raise ValueError(f"an LLM is paired with itself: {llms[int(a[a == b][0])]}")
         row, column = np.maximum(a, b) - 1, np.minimum(a, b)
         known = np.zeros((count - 1, count - 1), dtype=bool)
-        auroc, logistic = np.full(known.shape, np.nan), np.full(known.shape, np.nan)
         hover = [[""] * (count - 1) for _ in range(count - 1)]
         for p, (i, j) in enumerate(zip(row, column, strict=True)):
             if known[i, j]:
                 raise ValueError(f"the pair {llms[j]}, {llms[i + 1]} stands twice")
             known[i, j] = True
-            auroc[i, j], logistic[i, j] = arrays["auroc"][p], arrays["logistic"][p]
-            values = {name: float(array[p]) for name, array in arrays.items()}
-            hover[i][j] = _pair_words(llms[a[p]], llms[b[p]], values)
-        probes, models = count, a.size
-        titles = (
-            f"Difference of predicted ER<br>{probes} probes, one per LLM; mean {_mean(arrays['auroc'])}",
-            f"Logistic regression for each pair<br>{models} {'models' if models > 1 else 'model'}, one per pair; "
-            f"mean {_mean(arrays['logistic'])}",
-        )
-        both = np.concatenate([arrays["auroc"], arrays["logistic"]])
-        furthest = np.abs(both[~np.isnan(both)] - 0.5).max(initial=_LEAST_SPAN)
-        return cls(llms, known, auroc, logistic, hover, titles, float(np.ceil(furthest * 20 - 1e-9) / 20))
+            hover[i][j] = _pair_words(llms[a[p]], llms[b[p]], {name: float(array[p]) for name, array in arrays.items()})
+        shown = [name for name in _TITLES if name in _ALWAYS or not np.isnan(arrays[name]).all()]
+        values, titles = [], []
+        for name in shown:
+            values.append(np.full(known.shape, np.nan))
+            values[-1][row, column] = arrays[name]
+            first, second = _TITLES[name]
+            counted = second.format(probes=count, models=f"{a.size} model{'s' if a.size > 1 else ''}")
+            titles.append(f"{first}<br>{counted}; mean {_mean(arrays[name])}")
+        every = np.concatenate([arrays[name] for name in shown])
+        furthest = np.abs(every[~np.isnan(every)] - 0.5).max(initial=_LEAST_SPAN)
+        return cls(llms, known, values, titles, hover, float(np.ceil(furthest * 20 - 1e-9) / 20))
 
     @property
     def missing(self) -> str:
         """What a dash in a picture's cell means, where there is one."""
         dashed = cell_words(np.nan, len(self.llms) - 1) == DASH
-        undefined = self.known & (np.isnan(self.auroc) | np.isnan(self.logistic))
-        return f"; {DASH} {describe(np.nan)}" if dashed and undefined.any() else ""
+        undefined = any((self.known & np.isnan(values)).any() for values in self.values)
+        return f"; {DASH} {describe(np.nan)}" if dashed and undefined else ""
 
     def cell(self, row: int, column: int, values: Floats, html: bool = True) -> str:
         """What stands in a cell; small cells have no room for a leading zero, nor for long words."""
@@ -348,7 +358,7 @@ class _Maps(NamedTuple):
         return text.removeprefix("0") if len(self.llms) > 9 else text
 
     def layout(self, stacked: bool) -> dict[str, Any]:
-        """Axes, titles and letters with the maps side by side or below each other."""
+        """Axes, titles and letters, two maps to a row or stacked."""
         size = len(self.llms) - 1
         small = 10 if stacked else 12
         names = [shortened(name, 20 if stacked else 26) for name in self.llms]
@@ -365,19 +375,17 @@ class _Maps(NamedTuple):
             foot = label_width(names[:-1], foot_size)
         title, key = 40.0, 44.0
         block = title + cell * size + foot
-        height = key + block * (2 if stacked else 1)
+        columns = 1 if stacked else 2
+        height = key + block * -(-len(self.values) // columns)
         inner = height - key - foot
         margin = {"l": left, "r": 12, "t": key, "b": foot}
         axes: dict[str, Any] = {}
         notes = []
-        for side, text in enumerate(self.titles):
-            name = "2" if side else ""
-            if stacked:
-                top = 1 - (title + side * block) / inner
-                domain = [0.0, 1.0]
-            else:
-                top = 1 - title / inner
-                domain = [0.52, 1.0] if side else [0.0, 0.48]
+        for place, text in enumerate(self.titles):
+            name = str(place + 1) if place else ""
+            row, side = divmod(place, columns)
+            top = 1 - (title + row * block) / inner
+            domain = [0.0, 1.0] if stacked else [0.52, 1.0] if side else [0.0, 0.48]
             bottom = max(0.0, top - cell * size / inner)
             axes[f"xaxis{name}"] = {
                 "domain": domain, "anchor": f"y{name}", "ticktext": names[:-1], "tickangle": angle,
@@ -385,7 +393,7 @@ class _Maps(NamedTuple):
             }  # fmt: skip
             axes[f"yaxis{name}"] = {
                 "domain": [bottom, top], "anchor": f"x{name}", "ticktext": names[1:], "tickfont": {"size": small},
-                "showticklabels": stacked or not side,
+                "showticklabels": not side,
             }  # fmt: skip
             first, _, second = text.partition("<br>")
             notes.append(
@@ -410,13 +418,24 @@ def _pair_words(a: str, b: str, values: dict[str, float]) -> str:
             return f"{value:{sign}.3f}, {interval_words(low, high)}"
         return f"{value:{sign}.3f}, 95 % interval {low:{sign}.3f} to {high:{sign}.3f}"
 
+    def single(name: str) -> str:
+        value = values[f"{name}_single"]
+        return "" if np.isnan(value) else f" ({value:.3f} by one pair of samples)"
+
     wins = describe(values["wins"]) if np.isnan(values["wins"]) else share_words(values["wins"])
     ties = "" if np.isnan(values["ties"]) else f" ({share_words(values['ties'])} ties, counted half)"
-    return (
-        f"<b>{b}</b> wins against <b>{a}</b>: {wins}{ties}<br>AUROC of the difference of ER {auroc('auroc')}"
-        f"<br>AUROC of the logistic regression {auroc('logistic')}<br>difference {auroc('difference', '+')}"
-        f"<br>{int(values['n']):,} prompts"
-    )
+    lines = [
+        f"<b>{b}</b> wins against <b>{a}</b>: {wins}{ties}",
+        f"AUROC of the difference of ER {auroc('auroc')}{single('auroc')}",
+        f"AUROC of the logistic regression {auroc('logistic')}{single('logistic')}",
+        f"difference {auroc('difference', '+')}",
+    ]
+    if not np.isnan(values["logistic_features"]):
+        lines.append(f"of the one that reads the features {auroc('logistic_features')}{single('logistic_features')}")
+        lines.append(f"difference {auroc('difference_features', '+')}")
+    if not np.isnan(values["ceiling"]):
+        lines.append(f"best attainable {values['ceiling']:.3f}")
+    return "<br>".join([*lines, f"{int(values['n']):,} prompts"])
 
 
 def _mean(values: Floats) -> str:

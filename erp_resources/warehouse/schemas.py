@@ -17,9 +17,9 @@ def _column(name: str, kind: pa.DataType, about: str, nullable: bool = False, la
     return pa.field(name, kind, nullable=nullable or late, metadata=metadata)
 
 
-def _interval(name: str, about: str = "null when undefined") -> list[pa.Field]:
+def _interval(name: str, about: str = "null when undefined", late: bool = False) -> list[pa.Field]:
     return [
-        _column(f"{name}_{end}", pa.float64(), f"{end} end of the 95 % interval of {name}; {about}", nullable=True)
+        _column(f"{name}_{end}", pa.float64(), f"{end} end of the 95 % interval of {name}; {about}", True, late)
         for end in ("low", "high")
     ]
 
@@ -151,11 +151,22 @@ SCHEMAS: dict[str, pa.Schema] = {
             _column("ties", pa.float64(), "P(r(x, Y_b) = r(x, Y_a))", nullable=True),
             _column("auroc", pa.float64(), "AUROC of the difference of predicted ER; null: undefined", nullable=True),
             *_interval("auroc"),
-            _column("logistic", pa.float64(), "AUROC of a logistic regression trained on this pair", nullable=True),
+            _column("logistic", pa.float64(), "AUROC of a logistic regression of the embedding", nullable=True),
             *_interval("logistic"),
             _column("difference", pa.float64(), "auroc less logistic", nullable=True),
             *_interval("difference"),
             _column("n", pa.int32(), "test prompts"),
+            _column("logistic_features", pa.float64(), "AUROC of a logistic regression of ERP's features", late=True),
+            *_interval("logistic_features", late=True),
+            _column("difference_features", pa.float64(), "auroc less logistic_features", late=True),
+            *_interval("difference_features", late=True),
+            _column("ceiling", pa.float64(), "AUROC of the probabilities themselves: the largest there is", late=True),
+            *(
+                _column(
+                    f"{name}_single", pa.float64(), f"{name} at the label of one pair of samples, no ties", late=True
+                )
+                for name in ("auroc", "logistic", "logistic_features")
+            ),
         ]
     ),
     "win_rates": pa.schema(

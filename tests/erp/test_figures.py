@@ -76,9 +76,23 @@ def pairs(n_llms: int = 3, seed: int = 0) -> PairwiseWins:
     rng = np.random.default_rng(seed)
     auroc, logistic = rng.uniform(0.55, 0.8, (2, a.size))
     ends = [array for value in (auroc, logistic, auroc - logistic) for array in (value, value - 0.05, value + 0.05)]
-    return PairwiseWins(
-        a, b, np.linspace(0.2, 0.9, a.size), np.full(a.size, 0.1), *ends, n=np.full(a.size, 1200)
-    )  # fmt: skip
+    n = np.full(a.size, 1200)
+    new = np.full((len(PairwiseWins._fields) - 14, a.size), np.nan)  # as tables from before them have it
+    return PairwiseWins(a, b, np.linspace(0.2, 0.9, a.size), np.full(a.size, 0.1), *ends, n, *new)
+
+
+def pairs_with_features(n_llms: int = 3, seed: int = 0) -> PairwiseWins:
+    """`pairs` with all that is known of them."""
+    old = pairs(n_llms, seed)
+    features = np.random.default_rng(seed + 1).uniform(0.55, 0.8, old.a.size)
+    both = {"logistic_features": features, "difference_features": old.auroc - features}
+    ends = {f"{name}_{end}": value + by for name, value in both.items() for end, by in (("low", -0.05), ("high", 0.05))}
+    singles = {
+        f"{name}_single": value + 0.1
+        for name, value in {**old._asdict(), **both}.items()
+        if f"{name}_single" in old._fields
+    }
+    return old._replace(**both, **ends, **singles, ceiling=np.linspace(0.85, 0.95, old.a.size))
 
 
 def table() -> go.Figure:
@@ -129,6 +143,7 @@ def every_figure() -> list[go.Figure]:
         scatter(),
         frontier_figure(*curves()),
         pairwise_figure(LLMS, pairs()),
+        pairwise_figure(LLMS, pairs_with_features()),
         win_rate_figure(*rates()),
         comparison_figure(**compared()),
         proposition(),
@@ -415,6 +430,29 @@ def test_the_maps_have_one_cell_per_pair_and_titles_count_the_models() -> None:
     assert "4 probes" in titles[0]
     assert "6 models" in titles[1]
     assert f"{given.auroc.mean():.3f}" in titles[0]
+
+
+def test_the_features_regressions_and_the_best_attainable_have_maps_where_they_are_known() -> None:
+    given = pairs_with_features()
+    figure = pairwise_figure(LLMS, given)
+    names = ("auroc", "logistic", "logistic_features", "ceiling")
+    for trace, title, name in zip(figure.data, figure.layout.annotations, names, strict=True):
+        values = getattr(given, name)
+        assert trace.z[1][0] == values[1]
+        assert f"mean {values.mean():.3f}" in title.text
+    wide = figure.layout.meta["wide"]
+    assert wide["yaxis3.domain"][1] < wide["yaxis.domain"][0]
+    assert wide["xaxis3.domain"] == wide["xaxis.domain"]
+    hover = figure.data[0].hovertext[1][0]
+    assert f"best attainable {given.ceiling[1]:.3f}" in hover
+    assert f"that reads the features {given.logistic_features[1]:.3f}, 95 %" in hover
+    assert f"difference {given.difference_features[1]:+.3f}" in hover
+    for name in names[:3]:
+        assert f"({getattr(given, f'{name}_single')[1]:.3f} by one pair of samples)" in hover
+    assert len(pairwise_png(LLMS, given)) > len(pairwise_png(LLMS, pairs()))
+    embedding_only = given._replace(logistic_features=np.full(3, np.nan))
+    assert len(pairwise_figure(LLMS, embedding_only).data) == 3
+    assert "features" not in pairwise_figure(LLMS, embedding_only).data[0].hovertext[1][0]
 
 
 def test_the_hover_of_a_pair_says_who_wins_intervals_and_difference() -> None:

@@ -17,6 +17,7 @@ from erp.pairwise import (
     pairwise_wins,
     proposition_1,
     sample_matrix,
+    single_pair_auroc,
     win_probabilities,
     win_rates,
 )
@@ -51,7 +52,7 @@ def world(n: int = 120, d: int = 6, llms: int = 3, k: int = 5) -> tuple[np.ndarr
 def trained_by_hand(train: np.ndarray, probability: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The decisions of scikit-learn's logistic regression of a probability, every prompt taken twice."""
     label, weight = np.repeat([1, 0], len(train)), np.concatenate([probability, 1 - probability])
-    model = LogisticRegression(C=4.0, tol=1e-6, max_iter=1000)
+    model = LogisticRegression(C=4.0, tol=1e-9, max_iter=10_000)
     return np.asarray(model.fit(np.tile(train, (2, 1)), label, sample_weight=weight).decision_function(test))
 
 
@@ -126,6 +127,82 @@ def test_auroc_is_undefined_without_a_win_or_without_a_loss() -> None:
     assert np.isnan(auroc([1.0, 2.0], [1.0, 1.0]))
     assert np.isnan(auroc([1.0, 2.0], [0.0, 0.0]))
     np.testing.assert_array_equal(auroc([1.0, 2.0], [0.0, 1.0], [[2, 0], [1, 1], [0, 2]]), [np.nan, 1.0, np.nan])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_order_of_the_prompts_exceeds_the_ceiling(seed: int) -> None:
+    probability = np.random.default_rng(seed).integers(0, 5, 5) / 4
+    ceiling = auroc(probability, probability)
+    every = [float(auroc(np.array(order), probability)) for order in product(range(5), repeat=5) if 0 in order]
+    assert max(every) == pytest.approx(float(ceiling), abs=1e-12)
+    # The best order may be written with any increasing numbers.
+    assert auroc(probability**3, probability) == ceiling
+
+
+@pytest.mark.parametrize("levels", [2, 50])
+def test_the_single_pair_auroc_is_the_mean_over_draws_of_one_pair_a_prompt_without_ties(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    a, b = ragged(rng, 30, 5, levels), ragged(rng, 30, 4, levels)
+    decision = rng.integers(0, 9, 30).astype(float)
+    expected = []
+    for k in range(4):
+        labels, decisions = [], []
+        for i in range(30):
+            if not np.isnan(a[i, k] + b[i, k]) and a[i, k] != b[i, k]:
+                labels.append(b[i, k] > a[i, k])
+                decisions.append(decision[i])
+        if len(set(labels)) == 2:
+            expected.append(roc_auc_score(labels, decisions))
+    assert len(expected) > 1
+    assert single_pair_auroc(decision, a, b) == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_labels_of_one_draw_can_be_ranked_without_a_mistake_and_where_all_tie_by_nobody() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 40, 1))
+    assert single_pair_auroc((b > a)[:, 0], a, b) == 1.0
+    assert np.isnan(single_pair_auroc(np.arange(40), a, a))
+    assert np.isnan(single_pair_auroc(np.arange(40), a, a + 1))
+    with pytest.raises(ValueError, match=r"samples_b has shape \(39, 1\)"):
+        single_pair_auroc(np.arange(40), a, b[1:])
+
+
+def test_a_regression_of_the_features_is_scikit_learns_and_all_of_it_stands_beside_that_of_the_embedding() -> None:
+    embeddings, predicted, samples = world()
+    n = len(embeddings) // 2
+    # More features than prompts: of the embedding, and of noise that the prompts have.
+    features = np.concatenate([embeddings, np.random.default_rng(1).normal(size=(2 * n, n))], axis=1)
+    arguments = (predicted[n:], samples[:, n:], embeddings[:n], samples[:, :n], embeddings[n:])
+    found = pairwise_wins(*arguments, train_features=features[:n], features=features[n:], n_resamples=100)
+    plain = pairwise_wins(*arguments, n_resamples=100)
+    for name in ("auroc", "auroc_low", "logistic", "logistic_high", "difference_low", "ceiling", "logistic_single"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    for name in ("logistic_features", "logistic_features_low", "difference_features_high", "logistic_features_single"):
+        assert np.isnan(getattr(plain, name)).all()
+    np.testing.assert_allclose(found.difference_features, found.auroc - found.logistic_features)
+    assert (found.difference_features_low < found.difference_features).all()
+    assert (found.logistic_features < found.logistic_features_high).all()
+    for i, (a, b) in enumerate(combinations(range(3), 2)):
+        win, tie = win_probabilities(samples[a], samples[b])
+        probability = win + tie / 2
+        decided = trained_by_hand(features[:n], probability[:n], features[n:])
+        assert found.logistic_features[i] == pytest.approx(doubled_auroc(decided, probability[n:]), abs=1e-4)
+        assert found.ceiling[i] == pytest.approx(doubled_auroc(probability[n:], probability[n:]))
+        assert found.ceiling[i] > max(found.auroc[i], found.logistic[i], found.logistic_features[i])
+        difference = predicted[n:, b] - predicted[n:, a]
+        assert found.auroc_single[i] == pytest.approx(single_pair_auroc(difference, samples[a, n:], samples[b, n:]))
+        single = single_pair_auroc(decided, samples[a, n:], samples[b, n:])
+        assert found.logistic_features_single[i] == pytest.approx(single, abs=1e-4)
+
+
+def test_the_regressions_of_the_same_vectors_are_the_same_whichever_way_they_are_factorised() -> None:
+    embeddings, predicted, samples = world()
+    n = len(embeddings) // 2
+    # Dimensions that are always 0 make the prompts fewer than the dimensions, and change nothing.
+    padded = np.concatenate([embeddings, np.zeros((2 * n, 2 * n))], axis=1)
+    arguments = (predicted[n:], samples[:, n:], embeddings[:n], samples[:, :n], embeddings[n:])
+    found = pairwise_wins(*arguments, train_features=padded[:n], features=padded[n:], n_resamples=20)
+    np.testing.assert_allclose(found.logistic_features, found.logistic, atol=1e-6)
 
 
 def test_every_pair_has_the_auroc_of_its_difference_and_of_its_own_logistic_regression() -> None:
@@ -388,6 +465,10 @@ def test_mistakes_are_named() -> None:
         pairwise_wins(two, [two, three], two, [two, two], two)
     with pytest.raises(ValueError, match=r"embeddings has shape \(2, 2\), expected \(2, 3\)"):
         pairwise_wins(two, [two, two], np.ones((2, 3)), [two, two], two)
+    with pytest.raises(ValueError, match="train_features and features must be given together"):
+        pairwise_wins(two, [two, two], two, [two, two], two, features=two)
+    with pytest.raises(ValueError, match=r"train_features has shape \(3, 2\), expected \(2, 'any'\)"):
+        pairwise_wins(two, [two, two], two, [two, two], two, train_features=three, features=two)
     with pytest.raises(ValueError, match="expected must be finite: nan"):
         win_rates([[1.0, np.nan]])
     with pytest.raises(ValueError, match=r"samples\[1\] is empty"):

@@ -2,7 +2,9 @@
 
 import itertools
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dagster as dg
 import markupsafe
@@ -10,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_project
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 
 import erp
@@ -102,6 +104,26 @@ def test_beliefs_are_those_of_policies_fitted_on_the_train_prompts(read, world, 
     np.testing.assert_allclose(beliefs(read, reward, "category"), told.predict(of["category"][test]), atol=1e-12)
 
 
+@pytest.mark.parametrize(("beta", "extra"), [("1.0", set()), ("auto", {"ERP (paper)"})])
+def test_in_a_pool_that_reads_the_embedding_alone_rivals_have_nothing_else_to_read(
+    evaluated, tmp_path: Path, beta: str, extra: set[str]
+) -> None:
+    root = shutil.copytree(evaluated[0].root, tmp_path / "project")
+    file = root / "pools" / "demo.yaml"
+    file.write_text(file.read_text().replace("{beta: 1.0}", f"{{beta: {beta}, features: embedding}}"))
+    pool = load_pool("demo", root)
+    before = ["features", "prompt_costs", "penalties", "probes", "predicted_rewards"]
+    assets = ["zooter", "beliefs", "pairwise_wins"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcomes = run_pool(pool, instance, select=[*before, *assets])
+    assert [outcome.error for outcome in outcomes if outcome.error] == []
+    found = {asset: Warehouse(pool).read(Partition(asset, "taste")).to_pandas() for asset in assets}
+    assert set(found["beliefs"]["policy"]) == {"ERP", "category", *RIVALS} | extra
+    assert set(found["zooter"]["reads"]) == {"embedding"}
+    assert found["pairwise_wins"]["logistic"].notna().all()
+    assert found["pairwise_wins"].filter(like="features").isna().all(axis=None)
+
+
 def test_the_neighbours_policy_is_scikit_learn_s(read, world) -> None:
     of = world("taste")
     train = of["train"]
@@ -146,6 +168,26 @@ def test_win_probabilities_are_over_all_pairs_of_samples_of_the_test_prompts(rea
         assert len(both) == 12 * 4 * 4
         assert table["wins"][0] == pytest.approx(wins.mean())
         assert table["n"][0] == 12
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_pairs_are_told_apart_by_what_erp_reads_as_well(read, world, reward: str) -> None:
+    of, prompts, table = world(reward), read("prompts"), read("pairwise_wins", reward).iloc[0]
+    samples = []
+    for llm in LLMS:
+        rows = read("rewards", f"{llm}|{reward}").pivot(index="prompt_id", columns="sample", values="reward")
+        samples.append(rows.loc[prompts["prompt_id"]].to_numpy(dtype=float))
+    train, (win, tie) = of["train"], erp.win_probabilities(*samples)
+    probability = win + tie / 2
+    assert table["ceiling"] == pytest.approx(float(erp.auroc(probability[~train], probability[~train])))
+    label, weight = np.repeat([1, 0], train.sum()), np.concatenate([probability[train], 1 - probability[train]])
+    for name, X in (("logistic", of["embeddings"]), ("logistic_features", of["features"])):
+        model = LogisticRegression(C=4.0, tol=1e-9, max_iter=10_000)
+        model.fit(np.tile(X[train], (2, 1)), label, sample_weight=weight)
+        decision = model.decision_function(X[~train])
+        assert table[name] == pytest.approx(float(erp.auroc(decision, probability[~train])), abs=1e-3), name
+        single = pairwise.single_pair_auroc(decision, *(one[~train] for one in samples))
+        assert table[f"{name}_single"] == pytest.approx(single, abs=1e-3), name
 
 
 def test_win_rates_are_shares_of_the_test_prompts(read, world) -> None:
