@@ -1016,6 +1016,14 @@ def test_embeddings_of_any_size_have_unit_norm(server: FaultServer) -> None:
     np.testing.assert_allclose(embedder(server).embed(["a", "b"]).embeddings, [[0.6, 0.8]] * 2, atol=1e-6)
 
 
+def test_a_server_is_sent_what_its_chat_template_is_told_beside_the_options(server: FaultServer) -> None:
+    sample(load(server, chat_template_kwargs={"enable_thinking": False}, options={"top_k": 5}), ["a"], n=1)
+    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert server.bodies[0]["top_k"] == 5
+    sample(load(server), ["a"], n=1)
+    assert "chat_template_kwargs" not in server.bodies[1]
+
+
 def test_normalize_false_takes_embeddings_as_the_server_gives_them(server: FaultServer) -> None:
     server.rules = [always(lambda: vectors("[3, 4]", "[0, 0]"))]
     np.testing.assert_array_equal(embedder(server, normalize=False).embed(["a", "b"]).embeddings, [[3, 4], [0, 0]])

