@@ -1,11 +1,13 @@
 """The report of a pool: one self-contained page with every table and figure.
 
-What belongs here: the report asset and its page (`report.html`). What to keep out: how a figure looks
-(`erp.figures`), how its numbers are computed (`erp`, `evaluation`, `frontiers`), and what they say (`findings`).
+What belongs here: the report asset, its page (`report.html`), and the check of what the page finds. What to keep out:
+how a figure looks (`erp.figures`), how its numbers are computed (`erp`, `evaluation`, `frontiers`), and what they say
+(`findings`).
 """
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +18,49 @@ import pandas as pd
 import plotly.offline
 
 from erp import figures, pairwise
-from erp.summaries import SUMMARIES, Estimate
+from erp.policies import BLIND, reads_features
+from erp.summaries import ALWAYS, ORACLE, SUMMARIES, Estimate
 from erp_assets.evaluation import grid, predictability_parts, rewarded_test, win_rate_parts
-from erp_assets.findings import Findings
+from erp_assets.findings import CATEGORY, CROSS_FITTED, PERMUTED, RANDOM, Findings
 from erp_assets.frontiers import frontier_parts
 from erp_assets.matrices import Floats, matrix
 from erp_assets.metadata import picture
-from erp_assets.stage import Step, Value, stage
+from erp_assets.splits import differences
+from erp_assets.stage import Step, Value, Verdict, stage, stage_checks
 from erp_resources.files import replace_file
+from erp_resources.lineage import SPLITS, STAGES, Partition
 from erp_resources.pool import Pool
-from erp_resources.warehouse import Partitions
+from erp_resources.warehouse import Partitions, Warehouse
 
 REPORT_FILE = "report.html"
 PICTURE_FILE = "frontier.png"
 """The frontier of the pool's first reward model, for a README or a chat."""
 
-TABLES = ("predictability", "pairwise_wins", "win_rates", "proposition_1", "frontiers", "comparisons")
-"""The tables that the page shows, one partition for every reward model."""
+_TABLES = ("predictability", "pairwise_wins", "win_rates", "proposition_1", "frontiers", "comparisons", SPLITS)
+
+
+def tables_of(pool: Pool) -> list[str]:
+    """The tables that the page shows, one partition for every reward model."""
+    return [table for table in _TABLES if STAGES[table].is_wanted(pool)]
 
 
 def section(
     name: str,
     llms: list[str],
     tables: Mapping[str, pd.DataFrame],
+    found: Findings,
     categories: list[str],
     predicted: Floats,
     actual: Floats,
 ) -> dict[str, Any]:
     """The part of the page about one reward model, from its tables and the test prompts' ER (n, M)."""
     scores, pairs, bound = tables["predictability"], tables["pairwise_wins"], tables["proposition_1"]
-    found = Findings(tables["comparisons"])
+    policies = list(dict.fromkeys(tables["comparisons"]["policy"]))
     columns = list(dict.fromkeys(scores["category"]))
     place = {llm: i for i, llm in enumerate(llms)}
     drawn = {
         "frontier": figures.frontier_figure(*frontier_parts(tables["frontiers"], llms)),
-        "equal_cost": _forest(found, list(dict.fromkeys(tables["comparisons"]["policy"])), None),
+        "equal_cost": _forest(found, policies, None),
         "against": _forest(found, [policy for policy in found.policies if policy != "ERP"], "ERP"),
         "table": figures.predictability_table(
             *predictability_parts(scores, llms),
@@ -72,9 +82,12 @@ def section(
     return {
         "name": name,
         "evaluated": len(actual),
+        "verdict": found.verdict(),
         "findings": found.sentences(),
-        "summaries": summary_table(found, list(dict.fromkeys(tables["comparisons"]["policy"]))),
+        "summaries": summary_table(found, policies),
         "differences": difference_table(found),
+        "pairs": pair_table(pairs),
+        "splits": split_table(tables[SPLITS]) if SPLITS in tables else [],
         "proposition": proposition_words(bound),
         "models": (len(llms), len(pairs), pairwise.models_trained(len(llms))[1]),
         "figures": {name: figures.fragment(figure) for name, figure in drawn.items()},
@@ -83,7 +96,10 @@ def section(
 
 def _forest(found: Findings, policies: list[str], base: str | None) -> Any:
     """Reward at equal cost of each policy, or what `base` earns more than each."""
-    estimates = [found.difference(base, policy) if base else found.own(policy, "equal_cost") for policy in policies]
+    estimates = [
+        Estimate(*found.difference(base, policy)[:3]) if base else found.own(policy, "equal_cost")
+        for policy in policies
+    ]
     values, low, high = np.array(estimates, dtype=np.float64).T
     label = f"{base} less the policy, reward at equal cost" if base else SUMMARIES["equal_cost"].label
     return figures.comparison_figure(policies, values, low, high, label, zero=base is not None)
@@ -97,7 +113,7 @@ def summary_table(found: Findings, policies: list[str]) -> list[dict[str, Any]]:
 
 
 def difference_table(found: Findings) -> list[dict[str, Any]]:
-    """For every pair of policies what the row's has over the column's, and whether it is shown."""
+    """For every pair of policies what the row's has over the column's, and whether that stands."""
     rows = []
     for policy in found.policies:
         cells: list[dict[str, Any] | None] = []
@@ -105,11 +121,53 @@ def difference_table(found: Findings) -> list[dict[str, Any]]:
             if policy == against:
                 cells.append(None)
                 continue
-            difference = found.difference(policy, against)
-            sign = "more" if difference.value > 0 else "less"
-            cells.append({**words(difference, "+"), "shown": sign if found.shown(policy, against) else ""})
+            its = found.difference(policy, against)
+            stands = "more" if its.is_more else "less" if its.is_less else ""
+            cells.append({**words(Estimate(*its[:3]), "+"), "stands": stands})
         rows.append({"policy": policy, "cells": cells})
     return rows
+
+
+def split_table(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row of words for every policy: what ERP has over it at equal cost, over all splits of a `split_comparisons`."""
+    rows = []
+    for _, policy, *interval, least, most, above in differences(frame).itertuples():
+        cells = [
+            words(Estimate(*interval), "+"),
+            *(words(Estimate(end, math.nan, math.nan), "+") for end in (least, most)),
+        ]
+        rows.append({"policy": policy, "cells": [*cells, {"value": str(above), "interval": ""}]})
+    return rows
+
+
+PAIRWISE = {
+    "wins": "the second wins",
+    "ties": "ties",
+    "ceiling": "best attainable AUROC",
+    "auroc": "AUROC of ERP",
+    "logistic": "of logistic regression (embedding)",
+    "logistic_features": "of logistic regression (features)",
+    "difference": "ERP less the one on the embedding",
+    "difference_features": "ERP less the one on the features",
+    "auroc_single": "one pair of samples: ERP",
+    "logistic_single": "one pair: logistic regression (embedding)",
+    "logistic_features_single": "one pair: logistic regression (features)",
+}
+"""The columns of `pairwise_wins` that the page tables, as it calls them."""
+
+
+def pair_table(pairs: pd.DataFrame) -> dict[str, Any]:
+    """Headings and a row of words for every pair of LLMs: those columns of `PAIRWISE` that have a number."""
+    columns = [column for column in PAIRWISE if column in pairs and pairs[column].notna().any()]
+    rows = []
+    for pair in pairs.to_dict("records"):
+        ends = [(pair.get(f"{column}_low", math.nan), pair.get(f"{column}_high", math.nan)) for column in columns]
+        estimates = (Estimate(pair[column], *end) for column, end in zip(columns, ends, strict=True))
+        cells = [
+            words(its, "+" if "difference" in column else "") for column, its in zip(columns, estimates, strict=True)
+        ]
+        rows.append({"pair": f"{pair['llm_a']}, {pair['llm_b']}", "cells": cells})
+    return {"headings": [PAIRWISE[column] for column in columns], "rows": rows}
 
 
 def words(estimate: Estimate, sign: str = "") -> dict[str, str]:
@@ -119,7 +177,8 @@ def words(estimate: Estimate, sign: str = "") -> dict[str, str]:
         return "undefined" if math.isnan(value) else "never" if math.isinf(value) else f"{value:{sign}.3f}"
 
     value, low, high = (one(number) for number in estimate)
-    return {"value": value, "interval": "" if value == "undefined" or low == high else f"[{low}, {high}]"}
+    is_known = "undefined" not in (value, low, high) and low != high
+    return {"value": value, "interval": f"[{low}, {high}]" if is_known else ""}
 
 
 def proposition_words(bound: pd.DataFrame) -> str:
@@ -150,6 +209,24 @@ def proposition_words(bound: pd.DataFrame) -> str:
     return said
 
 
+def reads(policy: str, features: str) -> str:
+    """What a policy sees of a prompt, in words; `features` is the pool's `probe.features`."""
+    embedding = "the embedding"
+    same = embedding if features == "embedding" else "the embedding, the form of the text and its clusters"
+    named = {
+        **dict.fromkeys(("ERP", "guarded"), same),
+        PERMUTED: "nothing: what ERP decided for another prompt",
+        CATEGORY: "the category, which it is told",
+        BLIND: "nothing: the means over the train prompts",
+        RANDOM: "nothing",
+        ORACLE: "the rewards of this very prompt, by which it is judged",
+        CROSS_FITTED: "rewards of this very prompt, of which those that judge it are left out",
+    }
+    if policy.startswith(f"{ALWAYS} "):
+        return "nothing"
+    return named.get(policy, same if reads_features(policy) else embedding)
+
+
 def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]], left_out: list[str]) -> str:
     """The whole page; it needs no network to be opened."""
     environment = jinja2.Environment(
@@ -163,14 +240,47 @@ def page(pool: Pool, prompts: pd.DataFrame, sections: list[dict[str, Any]], left
         sections=sections,
         left_out=left_out,
         summaries=SUMMARIES,
-        policies=figures.POLICIES,
+        reads=partial(reads, features=pool.probe.features),
         plotly_js=plotly.offline.get_plotlyjs(),
         page_css=figures.PAGE_CSS,
     )
 
 
-def build(pool: Pool) -> list[dg.AssetsDefinition]:
-    """The asset of this module for one pool."""
+# ---- what was found, wherever it is shown
+
+
+def findings_of(pool: Pool) -> dict[str, Findings]:
+    """What was found by every reward model whose tables are all there, in the pool file's order."""
+    warehouse = Warehouse(pool)
+    names = [
+        name for name in pool.reward_models if all(warehouse.stamp(Partition(table, name)) for table in tables_of(pool))
+    ]
+    wanted = [table for table in tables_of(pool) if table in ("comparisons", SPLITS)]
+    read = {name: {table: warehouse.read(Partition(table, name)).to_pandas() for table in wanted} for name in names}
+    return {name: findings_in(tables, len(pool.reward_models)) for name, tables in read.items()}
+
+
+def findings_in(tables: Mapping[str, pd.DataFrame], n_rewards: int) -> Findings:
+    """What was found in the tables of one reward model."""
+    return Findings(tables["comparisons"], n_rewards, tables.get(SPLITS))
+
+
+def routing_is_worth_it(found: Mapping[str, Findings]) -> Verdict:
+    """By every reward, routing by predicted reward pays: more than the best LLM at each price, because of the prompt.
+
+    Both differences, over that prompt-blind rule and over ERP's own decisions dealt to other prompts, stand when all
+    pairs of policies and all rewards are looked at together. It is the verdict of the report.
+    """
+    verdicts = {name: its.verdict() for name, its in found.items()}
+    numbers: dict[str, Any] = {}
+    for name, verdict in verdicts.items():
+        over = verdict.over_blind
+        numbers |= {f"pays_{name}": verdict.pays, f"gain_{name}": over.value, f"p_{name}": over.p}
+    return Verdict([f"{name}: {verdict.sentence}" for name, verdict in verdicts.items() if not verdict.pays], numbers)
+
+
+def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """The asset and the check of this module for one pool."""
 
     @stage(pool, group="evaluation", kinds={"plotly"})
     def report(
@@ -189,7 +299,8 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
             test, actual = rewarded_test(every, expected_rewards, keys)
             predicted = matrix(predicted_rewards, keys, "predicted", test["prompt_id"])
             frames = {table: partitions.read(name).to_pandas() for table, partitions in tables.items()}
-            sections.append(section(name, llms, frames, test["category"].to_pylist(), predicted, actual))
+            found = findings_in(frames, len(step.pool.reward_models))
+            sections.append(section(name, llms, frames, found, test["category"].to_pylist(), predicted, actual))
         html = page(step.pool, every.to_pandas(), sections, step.why_left_out(""))
         first = sections[0]["name"]
         frontier = tables["frontiers"].read(first).to_pandas()
@@ -203,4 +314,7 @@ def build(pool: Pool) -> list[dg.AssetsDefinition]:
 
         return save
 
-    return [report]
+    def load(warehouse: Warehouse, partition: Partition) -> dict[str, Findings]:
+        return findings_of(pool)
+
+    return [report, stage_checks(pool, "report", load, warnings=[routing_is_worth_it])]

@@ -16,9 +16,8 @@ from erp_resources.settings import UserError
 def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
     """Write the report, open it, and say what was found."""
     chosen = pool_of(pool)
-    from erp_assets.findings import Findings
     from erp_assets.lock import only_one
-    from erp_assets.report import TABLES
+    from erp_assets.report import findings_of, tables_of
     from erp_assets.runs import run_pool
     from erp_assets.states import look
     from erp_resources.lineage import Partition
@@ -43,24 +42,22 @@ def report(pool: PoolOption = None, as_json: JsonOption = False) -> None:
             dict.fromkeys(f"{f.partition.asset}[{f.partition.key}]: {f.said}" for f in seen.failures.values())
         )
         say(f"The report is the latest, without what failed: {'; '.join(failed) or ', '.join(behind)}", to=err)
-    warehouse = Warehouse(chosen)
-    tables = {
-        name: {table: warehouse.read(Partition(table, name)).to_pandas() for table in TABLES}
-        for name in chosen.reward_models
-        if all(warehouse.stamp(Partition(table, name)) for table in TABLES)
-    }
-    said = {name: Findings(of["comparisons"]).sentences() for name, of in tables.items()}
+    warehouse, found = Warehouse(chosen), findings_of(chosen)
     if as_json:
         numbers = {
-            name: {"findings": said[name]}
-            | {table: _records(frame) for table, frame in of.items() if table != "frontiers"}
-            for name, of in tables.items()
+            name: {"verdict": its.verdict().as_json(), "findings": its.sentences()}
+            | {
+                table: _records(warehouse.read(Partition(table, name)).to_pandas())
+                for table in tables_of(chosen)
+                if table != "frontiers"
+            }
+            for name, its in found.items()
         }
         print_json({"pool": chosen.name, "report": str(path), "not_materialized": behind, "reward_models": numbers})
     else:
-        for name, sentences in said.items():
+        for name, its in found.items():
             say((name, "bold"))
-            for sentence in sentences:
+            for sentence in its.sentences():
                 say(f"  {sentence}")
         say(f"Report: {path.relative_to(chosen.root)}")
         if sys.stdout.isatty():

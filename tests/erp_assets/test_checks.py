@@ -8,14 +8,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from erp_assets import frontiers, generations, probes, prompts, rewards
+from erp_assets import frontiers, generations, probes, prompts, report, rewards
 from erp_assets.definitions import build_defs
+from erp_assets.findings import Findings
 from erp_assets.runs import run_pool
 from erp_assets.states import failed_checks, pool_states
 from erp_resources.embedders.sentence_transformers import SentenceTransformersEmbedder
 from erp_resources.lineage import Partition
 from erp_resources.pool import Pool
-from erp_resources.warehouse import SCHEMAS, Warehouse
+from erp_resources.warehouse import Warehouse
 
 Place = tuple[Warehouse, Partition]
 
@@ -457,31 +458,46 @@ def test_checks_of_frontiers_pass_on_what_was_computed_and_fail_on_what_cannot_b
     assert (found.rows["above"] > 1).all()
 
 
-def comparison(permuted: tuple[float, float, float], at_best_cost: tuple[float, float, float]) -> pd.DataFrame:
-    """A `comparisons` table: what ERP has over its permutation at equal cost, and over the best LLM at its cost."""
+Numbers = tuple[float, float, float, float]
+
+
+def findings(over_blind: Numbers, over_permuted: Numbers, n_rewards: int = 1, possible: float = 1.0) -> Findings:
+    """What a `comparisons` table says in which ERP has these differences, with their intervals and p, at equal cost."""
+    singles = ("blind", "permuted", "always a")
     rows = [
-        ("always a", None, "regret", 0.5, 0.4, 0.6, None, None),
-        ("ERP", None, "at_best_cost", 2.0 + at_best_cost[0], 0.0, 9.0, None, None),
-        ("always a", None, "at_best_cost", 2.0, 1.0, 3.0, None, None),
-        ("ERP", "permuted", "equal_cost", *permuted, True, 0.01),
-        ("ERP", "always a", "at_best_cost", *at_best_cost, True, 0.01),
+        *((policy, None, "equal_cost", 0.5, 0.4, 0.6, None) for policy in ("ERP", *singles)),
+        ("oracle", None, "equal_cost", possible, 0.9, 1.1, None),
+        ("ERP", "blind", "equal_cost", *over_blind),
+        ("ERP", "permuted", "equal_cost", *over_permuted),
+        ("ERP", "always a", "equal_cost", 0.4, 0.3, 0.5, 0.001),
     ]
-    return pd.DataFrame(rows, columns=SCHEMAS["comparisons"].names)
+    columns = ["policy", "against", "summary", "value", "value_low", "value_high", "p"]
+    return Findings(pd.DataFrame(rows, columns=columns), n_rewards)
 
 
-def test_routing_that_pays_passes_and_routing_that_does_not_is_a_warning_with_its_numbers() -> None:
-    pays = comparison((0.3, 0.2, 0.4), (0.2, 0.1, 0.3))
-    assert frontiers.erp_beats_its_own_permutation(pays).problems == []
-    assert frontiers.routing_is_worth_it(pays).problems == []
-    does_not = comparison((0.1, -0.05, 0.25), (-0.1, -0.3, 0.1))
-    (problem,) = frontiers.erp_beats_its_own_permutation(does_not).problems
-    assert "ERP earns +0.100 [-0.050, +0.250] more at equal cost" in problem
-    found = frontiers.routing_is_worth_it(does_not)
-    assert found.problems == [
-        "routing is not shown to be worth it: at the cost of always a, the best single LLM, ERP earns 1.9 and it 2, "
-        "a difference of -0.100 [-0.300, +0.100]"
-    ]
-    assert found.numbers == {"gain": -0.1, "gain_low": -0.3, "gain_high": 0.1}
+PAYS = findings((0.3, 0.2, 0.4, 0.001), (0.2, 0.1, 0.3, 0.02))
+
+
+def test_erp_that_is_not_surely_above_its_permutation_is_a_warning_with_its_numbers() -> None:
+    check = frontiers.erp_beats_its_own_permutation
+    assert check(PAYS).problems == []
+    does_not = check(findings((0.3, 0.2, 0.4, 0.001), (0.1, -0.05, 0.25, 0.5)))
+    (problem,) = does_not.problems
+    assert "ERP earns +0.100 [-0.050, +0.250] at equal cost compared with" in problem
+    assert does_not.numbers == {"gain": 0.1, "gain_low": -0.05, "gain_high": 0.25, "p": 0.5}
+    assert check(findings((0.3, 0.2, 0.4, 0.001), (0.2, 0.1, 0.3, 0.02), n_rewards=3)).problems  # by itself only
+    assert check(findings((0.3, 0.2, 0.4, 0.001), (0.0, 0.0, 0.0, 1.0), possible=0.5)).problems == []
+
+
+def test_every_reward_by_which_routing_does_not_pay_is_a_line_of_the_warning_with_what_the_report_says() -> None:
+    not_shown = findings((0.1, -0.1, 0.3, 0.4), (0.2, 0.1, 0.3, 0.001))
+    loses = findings((-0.3, -0.4, -0.2, 0.001), (0.2, 0.1, 0.3, 0.001))
+    assert report.routing_is_worth_it({"correct": PAYS}).problems == []
+    found = report.routing_is_worth_it({"correct": PAYS, "warm": not_shown, "concise": loses})
+    assert found.problems == [f"warm: {not_shown.verdict().sentence}", f"concise: {loses.verdict().sentence}"]
+    assert found.numbers["pays_correct"] is True
+    assert found.numbers["pays_warm"] is False
+    assert found.numbers["gain_concise"] == -0.3
 
 
 # ---- through Dagster
@@ -533,5 +549,5 @@ def test_a_warning_stops_nothing_and_a_blocking_check_does_and_both_show_numbers
 def test_every_asset_that_could_feed_something_wrong_has_checks_of_its_own(pool: Pool) -> None:
     keys = build_defs([pool]).resolve_asset_graph().asset_check_keys
     assert {key.asset_key.path[-1] for key in keys} == {
-        *("prompts", "prompt_embeddings", "generations", "rewards", "probes", "frontiers", "comparisons")
+        *("prompts", "prompt_embeddings", "generations", "rewards", "probes", "frontiers", "comparisons", "report")
     }

@@ -1,6 +1,8 @@
 """The `erp` command: what people and machines read, and what a mistake gets."""
 
+import html
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,14 +10,16 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from conftest import environment, make_project
 
 from erp_assets.cli import main
 from erp_assets.findings import Findings
+from erp_assets.states import failed_checks
 from erp_resources.lineage import Partition
 from erp_resources.pool import load_pool
-from erp_resources.warehouse import Warehouse
+from erp_resources.warehouse import SCHEMAS, Warehouse
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -262,9 +266,50 @@ def test_report_says_in_words_what_was_found_and_where_the_page_is(finished: Pat
     assert status == 0
     assert "Report: warehouse/demo/report/report.html" in out
     for name in ("taste", "vowels"):
-        said = Findings(Warehouse(load_pool("demo", finished)).read(Partition("comparisons", name)).to_pandas())
+        frame = Warehouse(load_pool("demo", finished)).read(Partition("comparisons", name)).to_pandas()
         assert f"{name}\n" in out
-        assert said.sentences()[0][:60] in out
+        for sentence in Findings(frame, 2).sentences():
+            assert f"  {sentence}\n" in out
+
+
+def test_whether_routing_pays_is_said_alike_by_table_report_json_page_and_check(
+    finished: Path, erp: Command, tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(finished, root)
+    pool = load_pool("demo", root)
+    warehouse = Warehouse(pool)
+    for name, p in (("taste", 0.001), ("vowels", 0.03)):  # by itself it would stand, but not with two rewards
+        place = Partition("comparisons", name)
+        stored = warehouse.stamp(place)
+        assert stored is not None
+        frame = warehouse.read(place).to_pandas()
+        one, other = frame["policy"], frame["against"]
+        asked = frame["summary"].eq("equal_cost") & one.eq("ERP") & other.isin(["blind", "permuted"])
+        assert asked.sum() == 2
+        frame.loc[asked, ["value", "value_low", "value_high", "p"]] = (0.25, 0.125, 0.375, p)
+        frame.loc[frame["summary"].eq("equal_cost") & one.eq("oracle") & other.isna(), "value"] = 100.0
+        warehouse.write(
+            place, pa.Table.from_pandas(frame, SCHEMAS["comparisons"], preserve_index=False), stored.fingerprint
+        )
+    told = json.loads(erp(root, "report", "--json")[1])["reward_models"]
+    assert (told["taste"]["verdict"]["pays"], told["vowels"]["verdict"]["pays"]) == (True, False)
+    sentences = {name: told[name]["verdict"]["sentence"] for name in ("taste", "vowels")}
+    assert "(ERP) pays: " in sentences["taste"]
+    assert "(ERP) is not shown to pay: " in sentences["vowels"]
+    assert [told[name]["findings"][0] for name in sentences] == list(sentences.values())
+    report = erp(root, "report")[1]
+    page = html.unescape((root / "warehouse/demo/report/report.html").read_text())
+    for sentence in sentences.values():
+        assert f"  {sentence}\n" in report
+        assert f"<p>{sentence}</p>" in page
+    assert page.count('taste <span class="mark pays">pays</span>') == page.count('<div class="finding pays">') == 1
+    assert page.count('vowels <span class="mark unsure">not shown to pay</span>') == 1
+    (failed,) = [check for check in failed_checks(pool) if check.check == "routing_is_worth_it"]
+    assert failed.said == f"vowels: {sentences['vowels']}"
+    table = erp(root, "run")[1]
+    assert re.search(r"taste +pays +\+0.25 \[\+0.12, \+0.38\] +\+0.25 \[\+0.12, \+0.38\]", table)
+    assert re.search(r"vowels +not shown to pay +\+0.25 \[\+0.12, \+0.38\]", table)
 
 
 def test_report_prints_every_number_as_json_that_any_parser_reads(finished: Path, erp: Command) -> None:
@@ -279,7 +324,7 @@ def test_report_prints_every_number_as_json_that_any_parser_reads(finished: Path
     assert told["not_materialized"] == []
     tables = told["reward_models"]["taste"]
     assert set(tables) == {
-        "findings", "predictability", "pairwise_wins", "win_rates", "proposition_1", "comparisons",
+        "verdict", "findings", "predictability", "pairwise_wins", "win_rates", "proposition_1", "comparisons",
     }  # fmt: skip
     (regret,) = [
         row for row in tables["comparisons"]
