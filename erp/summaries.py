@@ -175,10 +175,13 @@ class Evaluation:
         a, b = np.triu_indices(index.size, 1)
         if not a.size or self.n_prompts < 2:
             return adjusted
+        scale = np.nanmax(np.abs(np.where(np.isfinite(self.values[index, s]), self.values[index, s], 0.0)), initial=0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = self.values[index[a], s] - self.values[index[b], s]
             resampled = self.resampled[:, index[a], s] - self.resampled[:, index[b], s]
             deviation = np.where(np.isfinite(resampled), resampled - values, 0.0)
+            # Of policies that decide alike the rounding is left, which divided by its own error would be many of it.
+            deviation[np.abs(deviation) <= 1e-12 * scale] = 0.0
             error = np.sqrt(np.square(deviation).mean(axis=0))
             largest = np.sort(np.nan_to_num(np.abs(deviation) / error).max(axis=1))
             freedom = self.n_prompts - 1
@@ -186,7 +189,6 @@ class Evaluation:
             z = stats.norm.isf(stats.t.sf(np.abs(values) / error / np.sqrt(1 + 1 / freedom), freedom))
         as_large = largest.size - np.searchsorted(largest, z, side="left")
         p = (1 + as_large) / (1 + largest.size)
-        scale = np.nanmax(np.abs(np.where(np.isfinite(self.values[index, s]), self.values[index, s], 0.0)), initial=0.0)
         p[np.abs(values) <= 1e-9 * scale] = 1.0
         p[~(np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > LEVEL))] = np.nan
         adjusted[a, b] = adjusted[b, a] = p

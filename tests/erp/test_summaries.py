@@ -427,6 +427,8 @@ def p_spelled_out(evaluation: Evaluation, summary: str, policies: list[str]) -> 
     values = {pair: evaluation.difference(*pair, summary).value for pair in pairs}
     resampled = evaluation.resampled[:, :, s]
     deviations = {(a, b): resampled[:, place(a)] - resampled[:, place(b)] - values[a, b] for a, b in pairs}
+    rounding = 1e-12 * max(abs(evaluation.values[place(policy), s]) for policy in policies)
+    deviations = {pair: np.where(abs(one) <= rounding, 0.0, one) for pair, one in deviations.items()}
     errors = {pair: np.sqrt(np.mean(deviations[pair] ** 2)) for pair in pairs}
     varying = [pair for pair in pairs if errors[pair] > 0]
     largest = [max(abs(deviations[pair][b]) / errors[pair] for pair in varying) for b in range(len(resampled))]
@@ -500,6 +502,26 @@ def test_p_of_at_most_5_percent_is_beyond_the_95th_percentile_of_the_largest_dev
         np.testing.assert_array_equal(p[a, b] <= 0.05, np.abs(values) > bound * errors)
         agreed += int((p[a, b] <= 0.05).sum())
     assert 5 < agreed < 55
+
+
+def test_policies_that_decide_alike_take_nothing_from_the_p_values_of_others() -> None:
+    """Their difference is rounding, on a few resamples: many times its own error, and no deviation."""
+    rng = np.random.default_rng(0)
+    actual = rng.normal(size=(60, 3)) + 0.2 * np.arange(3)
+    evaluation = evaluate({}, actual, np.arange(1.0, 4.0), list("abc"), n_resamples=400)
+    policies = [always(name) for name in "abc"]
+    copied = evaluation.policies.index(policies[0])
+    rounded = evaluation.resampled[:, copied].copy()
+    rounded[::10] += 1e-16
+    larger = dataclasses.replace(
+        evaluation,
+        policies=(*evaluation.policies, "the same"),
+        values=np.append(evaluation.values, evaluation.values[[copied]], axis=0),
+        resampled=np.append(evaluation.resampled, rounded[:, None], axis=1),
+    )
+    p = evaluation.adjusted_p("regret", policies)
+    assert (p < 0.9).any()
+    np.testing.assert_array_equal(larger.adjusted_p("regret", [*policies, "the same"])[:3, :3], p)
 
 
 def test_of_one_prompt_nothing_is_shown() -> None:
