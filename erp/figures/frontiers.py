@@ -31,7 +31,7 @@ _BANDS = "intervals of the others"
 _CROWDED = 0.4
 _INSET = (0.44, 0.5)
 _FIXED, _RANDOM = "always", "random"
-_ASIDE = "the same, reading what ERP reads"
+_ASIDE = "rivals that read what ERP reads"
 
 
 class Curve(NamedTuple):
@@ -346,7 +346,8 @@ def _add_legend(figure: go.Figure, curves: Mapping[str, Curve]) -> list[str]:
     labels = []
     named: dict[str, str] = {}
     for policy in curves:
-        named.setdefault(_group(policy), policy)
+        named.pop(_group(policy), None)
+        named[_group(policy)] = policy  # where its last one stands
     for rank, (group, policy) in enumerate(named.items()):
         style = POLICIES[policy]
         name = style.label if group == policy else group

@@ -40,9 +40,9 @@ _LEAST_SPAN = 0.1
 # What has a map, by its name in `PairwiseWins`.
 _TITLES = {
     "auroc": ("Difference of predicted ER", "{probes} probes, one per LLM"),
-    "logistic": ("Logistic regression for each pair", "of the embedding; {models}, one per pair"),
-    "logistic_features": ("Logistic regression for each pair", "of what the probes read; {models}"),
-    "ceiling": ("Best attainable", "ranked by the samples' own probabilities"),
+    "logistic": ("Logistic regression for each pair", "on the embedding, {models}"),
+    "logistic_features": ("Logistic regression for each pair", "on the features, {models}"),
+    "ceiling": ("Best attainable", "ranked by the samples themselves"),
 }
 _ALWAYS = ("auroc", "logistic")
 
