@@ -12,6 +12,9 @@ Intervals are 95 %: on one split by Student's t over the test prompts (for AIQ a
 Student's t over the splits with Nadeau and Bengio's correction (2003), since splits share prompts: their mean is
 surer than one, but not as sure as that of as many data sets.
 
+"ERP beta = 1" is the paper's own probe, on the embedding; "ERP auto" reads the platform's features as well. Every rival
+is fitted on the embedding, and once more, "(features)", on what "ERP auto" reads; "blind" reads nothing of a prompt.
+
 --parts adds what the parts of the default probe are worth: beta = 1, one beta per LLM, one for the pool, and features
 of form and kind beside the embedding.
 """
@@ -28,13 +31,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
 
 import erp
 from erp.frontier import DecisionPath, RandomPath, decision_path
 from erp.frontier import Path as Decided
-from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Zooter
+from erp.policies import BLIND, Blind, CategoryBest, ClusterBest, NearestNeighbours, Winner, Zooter, on_features
 from erp.summaries import Estimate, evaluate
 from erp_assets.costs import predicted_costs
 from erp_resources.embedders import SentenceTransformersEmbedder
@@ -45,6 +46,7 @@ from erp_resources.recorded import Outcomes, load_outcomes
 Floats = NDArray[np.float64]
 
 BEST = "best single LLM"
+RIVALS = {"kNN": NearestNeighbours, "k-means": ClusterBest, "softmax winner": Winner, "Zooter": Zooter}
 SPLITS = 10
 
 
@@ -109,38 +111,6 @@ def matrices(outcomes: Outcomes) -> tuple[Floats, Floats, Floats | None]:
     return sums["total"].to_numpy(dtype=np.float64) / n, np.nan_to_num(n), costs if has_costs else None
 
 
-def winner_classifier(train: Floats, rewards: Floats, test: Floats) -> Floats:
-    """The probability that each LLM is the best one (n, M), by a softmax regression of who won; ties count in parts.
-
-    Its penalty is tuned on held-out train prompts.
-    """
-    best = np.isclose(rewards, rewards.max(axis=1, keepdims=True))
-    rows, labels = np.nonzero(best)
-    weights = 1 / best.sum(axis=1)[rows]
-
-    def fitted(C: float, chosen: NDArray[np.bool_]) -> LogisticRegression:
-        return LogisticRegression(C=C, max_iter=500).fit(train[rows][chosen], labels[chosen], weights[chosen])
-
-    every = np.ones(len(rows), dtype=bool)
-    if len(np.unique(labels)) < 2:
-        return np.broadcast_to(best[0].astype(np.float64), (len(test), rewards.shape[1]))
-    fold_of = np.zeros(len(train), dtype=int)
-    for fold, (_, held_out) in enumerate(KFold(3, shuffle=True, random_state=0).split(train)):
-        fold_of[held_out] = fold
-    earned = []
-    for C in (0.1, 1.0, 10.0):
-        total = 0.0
-        for fold in range(3):
-            model = fitted(C, fold_of[rows] != fold)
-            chosen = model.classes_[model.predict_proba(train[fold_of == fold]).argmax(axis=1)]
-            total += rewards[fold_of == fold][np.arange(len(chosen)), chosen].sum()
-        earned.append((total, C))
-    model = fitted(max(earned)[1], every)
-    probabilities = np.zeros((len(test), rewards.shape[1]))
-    probabilities[:, model.classes_] = model.predict_proba(test)
-    return probabilities
-
-
 def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: bool) -> dict[str, Decided]:
     """What every policy decides on the test prompts."""
     whole = train & ~np.isnan(data.rewards).any(axis=1)
@@ -178,10 +148,10 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
         probe("ERP, all features, beta per LLM", "auto", rich)
     probe("ERP auto", None, rich)
     X, rewards, asked = data.embeddings[whole], data.rewards[whole], data.embeddings[test]
-    beliefs["kNN"] = NearestNeighbours().fit(X, rewards).predict(asked)
-    beliefs["k-means"] = ClusterBest().fit(X, rewards).predict(asked)
-    beliefs["softmax winner"] = winner_classifier(X, rewards, asked)
-    beliefs["Zooter"] = Zooter().fit(X, rewards).predict(asked)
+    richer, asked_richer = (rich(data.embeddings[rows], _texts(data, rows)) for rows in (whole, test))
+    for name, kind in RIVALS.items():
+        beliefs[name] = kind().fit(X, rewards).predict(asked)
+        beliefs[on_features(name)] = kind().fit(richer, rewards).predict(asked_richer)
     beliefs["category (told)"] = CategoryBest().fit(data.categories[whole], rewards).predict(data.categories[test])
     found: dict[str, Decided] = {}
     for name, believed in beliefs.items():
@@ -189,9 +159,10 @@ def paths(data: Data, train: NDArray[np.bool_], test: NDArray[np.bool_], parts: 
         if name == "ERP auto" or (parts and name.startswith("ERP")):
             guarded = "ERP guarded" if name == "ERP auto" else f"{name}, guarded"
             found[guarded] = guards[name].path(believed, costs)
-    best = int(rewards.mean(axis=0).argmax())
+    blind = Blind().fit(X, rewards)
     return {
-        BEST: DecisionPath.always(best, n),
+        BEST: DecisionPath.always(int(blind.mean_.argmax()), n),
+        BLIND: blind.decide(asked, costs),
         **found,
         "random": RandomPath(n, n_llms),
         "oracle": decision_path(data.rewards[test], data.costs[test] if data.costs is not None else costs),

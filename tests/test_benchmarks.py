@@ -11,7 +11,8 @@ from recorded_sets import outcomes, tidy_folder
 ROOT = Path(__file__).parents[1]
 POLICIES = {
     "best single LLM", "ERP beta = 1", "ERP auto", "ERP guarded", "kNN", "k-means", "softmax winner", "Zooter",
-    "category (told)", "random", "oracle",
+    "category (told)", "random", "oracle", "blind", "kNN (features)", "k-means (features)", "softmax winner (features)",
+    "Zooter (features)",
 }  # fmt: skip
 
 
