@@ -5,8 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from recorded_sets import outcomes, tidy_folder
+
+from erp_assets.splits import Known
+from erp_resources.pool import load_pool
 
 ROOT = Path(__file__).parents[1]
 POLICIES = {
@@ -59,3 +64,37 @@ def test_random_splits_are_averaged_and_parts_stand_beside_the_whole(data: Path)
     assert set(rows) > POLICIES
     assert "ERP, embedding, one beta" in rows
     assert rows["best single LLM"]["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_the_playgrounds_splits_compare_every_policy_with_the_erp_that_reads_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import playground_splits
+
+    pool, rng = load_pool("playground", ROOT), np.random.default_rng(0)
+    embeddings = rng.normal(size=(80, 6))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    prompts = pd.DataFrame(
+        {
+            "category": np.repeat(["code", "chat"], 40),
+            "embed_text": [f"What is {'so ' * (i % 7)}{i}?" for i in range(80)],
+            "embedding": list(embeddings),
+        }
+    )
+    rewards = embeddings @ rng.normal(size=(6, 5)) + 0.1 * rng.normal(size=(80, 5))
+    costs = np.tile(np.array(pool.costs, dtype=float), (80, 1))
+    frame = playground_splits.measured(Known(list(pool.llms), rewards, np.ones((80, 5)), costs), prompts, pool, 2)
+    mean = frame[frame["summary"] == "equal_cost"].groupby("policy")["value"].mean()
+    rows = {(row["policy"], row["reads"]): row for row in playground_splits.table(frame)}
+    for rival in ("Zooter", "kNN", "k-means", "winner"):
+        for reads, source, own in (
+            ("embedding", rival, "ERP (embedding)"), ("features", f"{rival} (features)", "ERP"),
+        ):  # fmt: skip
+            row = rows[rival, reads]
+            assert row["equal_cost"] == pytest.approx(mean[source])
+            assert row["erp_earns_more"]["mean"] == pytest.approx(mean[own] - mean[source])
+            assert 0 <= row["in"] <= row["of"] == 2
+    assert rows["ERP", "embedding"]["equal_cost"] == pytest.approx(mean["ERP (embedding)"])
+    assert rows["ERP", "embedding"]["equal_cost"] != rows["ERP", "features"]["equal_cost"]
+    assert rows["oracle", "-"]["equal_cost"] == mean.max()
