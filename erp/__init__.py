@@ -9,6 +9,7 @@ nothing here imports `erp_resources` or `erp_assets`.
     routing, router   the decision rule, and a trained router on disk
     policies          ERP and what it is compared with
     frontier          every decision of a policy at every exchange rate, exactly
+    oracle            what the best choice earns, judged by other samples than it is chosen by
     summaries         a frontier in one number, and who is better
     bootstrap         intervals
     metrics           R2, its noise ceiling, regret, cost
@@ -33,8 +34,9 @@ from erp.frontier import (
 )
 from erp.guard import Guard
 from erp.metrics import describe, mean_cost, noise_ceiling, r2, regret
+from erp.oracle import CrossFitted, cross_fitted
 from erp.pairwise import auroc, pairwise_wins, proposition_1, win_probabilities, win_rates
-from erp.policies import ERP, CategoryBest, ClusterBest, NearestNeighbours, OneLLM, Permuted, Random, Zooter
+from erp.policies import ERP, Blind, CategoryBest, ClusterBest, NearestNeighbours, OneLLM, Permuted, Random, Zooter
 from erp.probes import BETAS, RidgeProbes, leave_one_out, shared_beta
 from erp.router import Decisions, Router, load_router
 from erp.routing import exchange_rate_for_budget, route
@@ -44,8 +46,10 @@ __all__ = [
     "BETAS",
     "ERP",
     "SUMMARIES",
+    "Blind",
     "CategoryBest",
     "ClusterBest",
+    "CrossFitted",
     "DecisionPath",
     "Decisions",
     "Evaluation",
@@ -64,6 +68,7 @@ __all__ = [
     "ShuffledPath",
     "Zooter",
     "auroc",
+    "cross_fitted",
     "decision_path",
     "describe",
     "evaluate",

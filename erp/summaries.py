@@ -8,6 +8,10 @@ so that every summary is defined over the same costs: from the cheapest LLM's to
 means by a point of the path whose mean cost is no higher. Reward has any unit and any zero, so summaries are
 either in that unit or invariant to both. The oracle has a point for every exchange rate only: of the summaries
 that step from point to point, another policy may be a little above it.
+
+Regret and shares of the oracle's gain come twice. The naive ones, as published, hold the sampling noise of the largest
+of several means: they are the worse for every policy, the fewer samples the more, and tell policies apart all the same.
+The cross-fitted ones (`erp.oracle`) do not.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 from scipy.optimize import isotonic_regression
 
 from erp._check import Floats, Integers, finite, indices, prompt_costs_of
 from erp.bootstrap import LEVEL, RESAMPLES, interval, resamples
 from erp.frontier import DecisionPath, Outcomes, Path, decision_path
+from erp.oracle import CROSS_FITTED, CrossFitted
 
 ORACLE, ALWAYS = "oracle", "always"
 
@@ -48,7 +53,14 @@ SUMMARIES: Mapping[str, Summary] = {
     "share_of_oracle": Summary(
         "share of the oracle's gain",
         "Of what the oracle earns at equal cost over the best single LLM, the share that the policy earns; "
-        "undefined where the oracle gains nothing.",
+        "undefined where the oracle gains nothing. The oracle is judged by the samples that it chooses by, whose noise "
+        "flatters it: the share is too small.",
+        True,
+    ),
+    "share_cross_fitted": Summary(
+        "share of the gain, cross-fitted",
+        "The same share of what the cross-fitted oracle gains, which is judged by other samples than it chooses by, "
+        "over the prompts with two samples by every LLM; undefined where it gains nothing, or no prompt has two.",
         True,
     ),
     "at_best_cost": Summary(
@@ -58,7 +70,15 @@ SUMMARIES: Mapping[str, Summary] = {
     ),
     "regret": Summary(
         "regret, cost ignored",
-        "Mean regret (eq. 4.2) at exchange rate 0.",
+        "Mean regret (eq. 4.2) at exchange rate 0, as published: beside the largest of the LLMs' mean rewards, which "
+        "the noise of the samples raises. Too large for every policy by the same amount.",
+        False,
+    ),
+    "regret_cross_fitted": Summary(
+        "regret, cross-fitted",
+        "What the cross-fitted oracle earns at exchange rate 0 less what the policy earns, over the prompts with two "
+        "samples by every LLM. Free of the noise of the samples, and too small by what that oracle misses as it "
+        "chooses by fewer of them; may be below 0. Undefined where no prompt has two samples by every LLM.",
         False,
     ),
     "aiq": Summary(
@@ -105,6 +125,8 @@ SUMMARIES: Mapping[str, Summary] = {
 """All summaries, in the order of tables. The best single LLM is the one with the highest mean reward on the test
 prompts, which favours it; on resamples it stays the same LLM."""
 
+_OF_CROSS_FITTED = ("share_cross_fitted", "regret_cross_fitted")
+
 
 class Estimate(NamedTuple):
     """A number with its 95 % interval; nan is undefined, inf never reached."""
@@ -125,6 +147,9 @@ class Evaluation:
         The columns of the best single LLM on these prompts and of the cheapest one.
     n_prompts : int
         How many test prompts all of it stands on.
+    n_cross_fitted : int
+        How many of them the cross-fitted oracle and what is measured by it stand on: those with two samples by every
+        LLM. 0: there is no such oracle, and all that is measured by it is nan.
     values : (P, S)
         In the order of `SUMMARIES`.
     resampled : (B, P, S)
@@ -134,13 +159,14 @@ class Evaluation:
     best_llm: int
     weak_llm: int
     n_prompts: int
+    n_cross_fitted: int
     values: Floats
     resampled: Floats
 
     def estimate(self, policy: str, summary: str) -> Estimate:
         """A policy's summary."""
         p, s = self._place(policy, summary)
-        low, high = interval(self.resampled[:, p, s], self.n_prompts)
+        low, high = interval(self.resampled[:, p, s], self._stands_on(summary, policy))
         return Estimate(float(self.values[p, s]), float(low), float(high))
 
     def difference(self, policy: str, against: str, summary: str) -> Estimate:
@@ -148,7 +174,9 @@ class Evaluation:
         (p, s), (q, _) = self._place(policy, summary), self._place(against, summary)
         with np.errstate(invalid="ignore"):
             value = self.values[p, s] - self.values[q, s]
-            low, high = interval(self.resampled[:, p, s] - self.resampled[:, q, s], self.n_prompts)
+            low, high = interval(
+                self.resampled[:, p, s] - self.resampled[:, q, s], self._stands_on(summary, policy, against)
+            )
         return Estimate(float(value), float(low), float(high))
 
     def adjusted_p(self, summary: str, policies: Sequence[str]) -> Floats:
@@ -173,8 +201,9 @@ class Evaluation:
         s = list(SUMMARIES).index(summary)
         adjusted = np.ones((index.size, index.size))
         a, b = np.triu_indices(index.size, 1)
-        if not a.size or self.n_prompts < 2:
+        if not a.size:
             return adjusted
+        n_prompts = self._stands_on(summary, *policies)
         scale = np.nanmax(np.abs(np.where(np.isfinite(self.values[index, s]), self.values[index, s], 0.0)), initial=0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = self.values[index[a], s] - self.values[index[b], s]
@@ -184,15 +213,19 @@ class Evaluation:
             deviation[np.abs(deviation) <= 1e-12 * scale] = 0.0
             error = np.sqrt(np.square(deviation).mean(axis=0))
             largest = np.sort(np.nan_to_num(np.abs(deviation) / error).max(axis=1))
-            freedom = self.n_prompts - 1
+            freedom = max(n_prompts - 1, 1)
             # A difference that is the same on every resample is infinitely many errors large.
-            z = stats.norm.isf(stats.t.sf(np.abs(values) / error / np.sqrt(1 + 1 / freedom), freedom))
+            z = -special.ndtri(special.stdtr(freedom, -np.abs(values) / error / np.sqrt(1 + 1 / freedom)))
         as_large = largest.size - np.searchsorted(largest, z, side="left")
         p = (1 + as_large) / (1 + largest.size)
-        p[np.abs(values) <= 1e-9 * scale] = 1.0
+        p[(np.abs(values) <= 1e-9 * scale) | (n_prompts < 2)] = 1.0
         p[~(np.isfinite(values) & (np.isfinite(resampled).mean(axis=0) > LEVEL))] = np.nan
         adjusted[a, b] = adjusted[b, a] = p
         return adjusted
+
+    def _stands_on(self, summary: str, *policies: str) -> int:
+        cross_fitted = summary in _OF_CROSS_FITTED or CROSS_FITTED in policies
+        return self.n_cross_fitted if cross_fitted else self.n_prompts
 
     def _place(self, policy: str, summary: str) -> tuple[int, int]:
         return self.policies.index(policy), list(SUMMARIES).index(summary)
@@ -204,6 +237,7 @@ def evaluate(
     costs: ArrayLike,
     llms: Sequence[str],
     *,
+    cross_fitted: CrossFitted | None = None,
     n_resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
@@ -219,6 +253,9 @@ def evaluate(
         Cost per prompt of every LLM, the same for all prompts or of each. In the latter case the costs of a single
         LLM are its means, and a policy that spends less than the cheapest of them counts as spending that.
     llms : names (M,)
+    cross_fitted : CrossFitted, optional
+        The cross-fitted oracle of these prompts, as `erp.oracle.cross_fitted` has it from the samples and the same
+        costs; it is added as well. Without it what is measured by it is nan.
     n_resamples, seed : int
         Of the bootstrap.
 
@@ -233,12 +270,16 @@ def evaluate(
     costs = prompt_costs_of(costs, n_prompts, len(llms))
     singles = [always(name) for name in llms]
     for name, path in paths.items():
-        if name == ORACLE or name in singles:
+        if name in (ORACLE, CROSS_FITTED) or name in singles:
             raise ValueError(f"a policy cannot be called {name!r}: that one is added")
         indices(f"decisions of {name}", path.at(0.0), n_prompts, len(llms))
-    every: dict[str, Path] = {
+    if cross_fitted is not None and (cross_fitted.n_prompts, cross_fitted.llm_shares.shape[1]) != actual.shape:
+        shape = (cross_fitted.n_prompts, cross_fitted.llm_shares.shape[1])
+        raise ValueError(f"cross_fitted is of (prompts, LLMs) {shape}, expected {actual.shape}")
+    every: dict[str, Path | CrossFitted] = {
         **paths,
         ORACLE: decision_path(actual, costs),
+        **({} if cross_fitted is None else {CROSS_FITTED: cross_fitted}),
         **{name: DecisionPath.always(i, n_prompts) for i, name in enumerate(singles)},
     }
     mean = actual.mean(axis=0)
@@ -251,6 +292,7 @@ def evaluate(
         weak_llm=int(cheapest[mean[cheapest].argmax()]),
         dearest=int(paid.argmax()),
         oracle=list(every).index(ORACLE),
+        cross_fitted=None if cross_fitted is None else list(every).index(CROSS_FITTED),
         single=list(every).index(singles[int(mean.argmax())]),
     )
     blocks = [market.summarise(every, weights) for weights in _resamples(actual.shape, n_resamples, seed)]
@@ -259,6 +301,7 @@ def evaluate(
         best_llm=market.best_llm,
         weak_llm=market.weak_llm,
         n_prompts=n_prompts,
+        n_cross_fitted=0 if cross_fitted is None else cross_fitted.prompts.size,
         values=market.summarise(every, np.ones((1, n_prompts)))[0],
         resampled=np.concatenate(blocks),
     )
@@ -273,7 +316,7 @@ class Band(NamedTuple):
 
 
 def regret_bands(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Path | CrossFitted],
     actual: ArrayLike,
     costs: ArrayLike,
     *,
@@ -295,10 +338,16 @@ def regret_bands(
     }
     regrets: dict[str, list[Floats]] = {name: [] for name in paths}
     for weights in _resamples(actual.shape, n_resamples, seed):
-        possible = (weights @ best / n_prompts)[:, None]
         for name, path in paths.items():
+            possible = (_on_own_prompts(path, weights) @ best / n_prompts)[:, None]
             regrets[name].append(possible - path.outcomes(actual, costs, weights).reward[:, points[name]])
-    return {name: Band(points[name], *interval(np.concatenate(regrets[name]), n_prompts)) for name in paths}
+    counts = {name: path.prompts.size if isinstance(path, CrossFitted) else n_prompts for name, path in paths.items()}
+    return {name: Band(points[name], *interval(np.concatenate(regrets[name]), counts[name])) for name in paths}
+
+
+def _on_own_prompts(path: Path | CrossFitted, weights: Floats) -> Floats:
+    """Resamples (b, n) without the prompts on which a path does not stand."""
+    return path.restricted(weights) if isinstance(path, CrossFitted) else weights
 
 
 def _resamples(shape: tuple[int, int], n_resamples: int, seed: int) -> Iterator[Floats]:
@@ -312,6 +361,14 @@ def always(llm: str) -> str:
     return f"{ALWAYS} {llm}"
 
 
+class _Averages(NamedTuple):
+    """Of b resamples: every LLM's mean reward (b, M), the mean largest reward (b,), every LLM's mean cost (b, M)."""
+
+    reward: Floats
+    possible: Floats
+    cost: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class _Market:
     """What all policies are judged by."""
@@ -322,36 +379,63 @@ class _Market:
     weak_llm: int
     dearest: int
     oracle: int
+    cross_fitted: int | None
     single: int
 
-    def summarise(self, paths: Mapping[str, Path], weights: Floats) -> Floats:
+    def summarise(self, paths: Mapping[str, Path | CrossFitted], weights: Floats) -> Floats:
         """The summaries (b, P, S) of b resamples (b, n)."""
-        n_prompts = weights.shape[1]
-        mean = weights @ self.actual / n_prompts
-        possible = weights @ self.actual.max(axis=1) / n_prompts
-        paid = np.broadcast_to(self.costs, mean.shape) if self.costs.ndim == 1 else weights @ self.costs / n_prompts
         values = np.empty((weights.shape[0], len(paths), len(SUMMARIES)))
+        at_0 = np.empty(values.shape[:2])
         for p, path in enumerate(paths.values()):
+            averages = self._averages(_on_own_prompts(path, weights))
             outcomes = path.outcomes(self.actual, self.costs, weights)
-            for s, column in enumerate(self._summaries(outcomes, mean, possible, paid).values()):
+            at_0[:, p] = outcomes.reward[:, 0]
+            for s, column in enumerate(self._summaries(outcomes, averages).values()):
                 values[:, p, s] = column
-        equal, share = (list(SUMMARIES).index(name) for name in ("equal_cost", "share_of_oracle"))
-        base = values[:, self.single, equal]
-        possible_gain = values[:, self.oracle, equal] - base
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shares = (values[:, :, equal] - base[:, None]) / possible_gain[:, None]
-        # A gain of no more than rounding is none to have a share of.
-        some = possible_gain > 1e-12 * np.abs(mean).max(axis=1)
-        values[:, :, share] = np.where(some[:, None], shares, np.nan)
+        equal, share, cross_share, cross_regret = (
+            list(SUMMARIES).index(name) for name in ("equal_cost", "share_of_oracle", *_OF_CROSS_FITTED)
+        )
+        values[:, :, share] = self._shares(values[:, :, equal], self.oracle)
+        if self.cross_fitted is not None:
+            own = _on_own_prompts(list(paths.values())[self.cross_fitted], weights)
+            at_equal_cost = values[:, :, equal]
+            if own is not weights:
+                at_equal_cost, at_0 = self._earned(paths, own)
+            values[:, :, cross_share] = self._shares(at_equal_cost, self.cross_fitted)
+            values[:, :, cross_regret] = at_0[:, [self.cross_fitted]] - at_0
         return values
 
-    def _summaries(self, outcomes: Outcomes, mean: Floats, possible: Floats, paid: Floats) -> dict[str, Floats]:
-        """Every summary (b,) of one policy, in the order of `SUMMARIES`; `paid` (b, M) are the LLMs' mean costs."""
-        low, high, strong_cost = (paid[:, llm] for llm in (self.weak_llm, self.dearest, self.best_llm))
-        weak, strong, random = mean[:, self.weak_llm], mean[:, self.best_llm], mean.mean(axis=1)
-        # Cheapest first, with the fallback in front.
+    def _averages(self, weights: Floats) -> _Averages:
+        n_prompts = weights.shape[1]
+        reward = weights @ self.actual / n_prompts
+        cost = np.broadcast_to(self.costs, reward.shape) if self.costs.ndim == 1 else weights @ self.costs / n_prompts
+        return _Averages(reward, weights @ self.actual.max(axis=1) / n_prompts, cost)
+
+    def _earned(self, paths: Mapping[str, Path | CrossFitted], weights: Floats) -> tuple[Floats, Floats]:
+        """What every policy earns at equal cost and at exchange rate 0, (b, P) each."""
+        averages = self._averages(weights)
+        earned = np.empty((2, len(weights), len(paths)))
+        for p, path in enumerate(paths.values()):
+            outcomes = path.outcomes(self.actual, self.costs, weights)
+            low, high = averages.cost[:, self.weak_llm], averages.cost[:, self.dearest]
+            earned[0, :, p] = _mixed_mean(*self._points(outcomes, averages), low, high)
+            earned[1, :, p] = outcomes.reward[:, 0]
+        return earned[0], earned[1]
+
+    def _shares(self, earned: Floats, oracle: int) -> Floats:
+        """Of what an oracle earns over the best single LLM what each policy earns, (b, P), from what they earn."""
+        base = earned[:, [self.single]]
+        gain = earned[:, [oracle]] - base
+        # A gain of no more than rounding is none to have a share of.
+        some = gain > 1e-12 * np.abs(self.actual).max()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(some, (earned - base) / gain, np.nan)
+
+    def _points(self, outcomes: Outcomes, averages: _Averages) -> tuple[Floats, Floats]:
+        """Cost and reward (b, 1 + B) of a policy's points, cheapest first, with the fallback in front."""
+        low, high = averages.cost[:, self.weak_llm], averages.cost[:, self.dearest]
         cost = np.concatenate([low[:, None], outcomes.cost[:, ::-1]], axis=1)
-        reward = np.concatenate([weak[:, None], outcomes.reward[:, ::-1]], axis=1)
+        reward = np.concatenate([averages.reward[:, [self.weak_llm]], outcomes.reward[:, ::-1]], axis=1)
         if self.costs.ndim == 2:
             # Decided by predictions, what is spent need not stay between what the single LLMs cost.
             cost = np.clip(cost, low[:, None], np.maximum(low, high)[:, None])
@@ -359,17 +443,28 @@ class _Market:
             # Nor need it fall from point to point, by predictions or with a guard.
             order = np.argsort(cost, axis=1, kind="stable")
             cost, reward = (np.take_along_axis(array, order, axis=1) for array in (cost, reward))
+        return cost, reward
+
+    def _summaries(self, outcomes: Outcomes, averages: _Averages) -> dict[str, Floats]:
+        """Every summary (b,) of one policy, in the order of `SUMMARIES`; those beside an oracle are nan, but regret."""
+        low, high, strong_cost = (averages.cost[:, llm] for llm in (self.weak_llm, self.dearest, self.best_llm))
+        weak, strong = averages.reward[:, self.weak_llm], averages.reward[:, self.best_llm]
+        random = averages.reward.mean(axis=1)
+        cost, reward = self._points(outcomes, averages)
         within = np.maximum.accumulate(reward, axis=1)
         # Whatever the order of summation, the best LLM has all of its own reward, a random one of two has half, and
         # who makes the best choice regrets nothing.
         rounding = 1e-12 * np.abs(self.actual).max()
-        regret = possible - outcomes.reward[:, 0]
+        regret = averages.possible - outcomes.reward[:, 0]
+        undefined = np.full(len(weak), np.nan)
 
         found = {
             "equal_cost": _mixed_mean(cost, reward, low, high),
-            "share_of_oracle": np.full(len(weak), np.nan),
+            "share_of_oracle": undefined,
+            "share_cross_fitted": undefined,
             "at_best_cost": _mixed_at(cost, reward, strong_cost),
-            "regret": np.where(regret > rounding, regret, 0.0),
+            "regret": np.where(np.abs(regret) > rounding, regret, 0.0),
+            "regret_cross_fitted": undefined,
             "aiq": _hull_mean(cost, within, high),
             "hypervolume": _step_mean(cost, np.maximum(0.0, within - random[:, None]), low, high),
         }

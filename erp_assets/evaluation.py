@@ -70,15 +70,15 @@ def rewarded_test(
     return prompts.filter(pc.is_in(prompts["prompt_id"], value_set=test_ids.combine_chunks())), actual
 
 
-def samples(rewards: Partitions, keys: list[str], prompt_ids: pa.ChunkedArray) -> list[Floats]:
-    """The rewards of every LLM's samples, (n, K) each, in the order of `prompt_ids`."""
+def samples(rewards: Partitions, keys: list[str], prompt_ids: pa.ChunkedArray, column: str = "reward") -> list[Floats]:
+    """The rewards of every LLM's samples, or another column of theirs, (n, K) each, in the order of `prompt_ids`."""
     found = []
     for key in keys:
         scored = rewards.read(key)
         place = pc.index_in(scored["prompt_id"], value_set=prompt_ids.combine_chunks())
         wanted = pc.is_valid(place)
         index = place.filter(wanted).to_numpy()
-        found.append(pairwise.sample_matrix(index, scored["reward"].filter(wanted).to_numpy(), len(prompt_ids)))
+        found.append(pairwise.sample_matrix(index, scored[column].filter(wanted).to_numpy(), len(prompt_ids)))
     return found
 
 

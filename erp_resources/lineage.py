@@ -86,6 +86,7 @@ _TOKENS = ("finish_reason", "prompt_tokens", "completion_tokens")
 _DECISIONS: Mapping[str, tuple[str, ...]] = {
     "prompts": ("prompt_id", "split"),
     "prompt_costs": (),
+    "rewards": ("prompt_id", "reward", "n"),
     "expected_rewards": (),
     "predicted_rewards": (),
     "beliefs": (),
@@ -170,8 +171,8 @@ STAGES: dict[str, Stage] = {
     "proposition_1": Stage(
         (REWARD_MODEL,), {"prompts": ("prompt_id", "split"), "rewards": ("prompt_id", "reward")}, version=2
     ),
-    "frontiers": Stage((REWARD_MODEL,), _DECISIONS, version=2),
-    "comparisons": Stage((REWARD_MODEL,), _DECISIONS, version=2),
+    "frontiers": Stage((REWARD_MODEL,), _DECISIONS, version=3),
+    "comparisons": Stage((REWARD_MODEL,), _DECISIONS, version=3),
     "split_comparisons": Stage(
         (REWARD_MODEL,),
         {

@@ -206,12 +206,26 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "frontiers": pa.schema(
         [
-            _column("policy", pa.string(), "the policy; always: one fixed LLM"),
+            _column("policy", pa.string(), "the policy; oracle and cross-fitted: in hindsight; always: one fixed LLM"),
             _column("llm", pa.string(), "the fixed LLM of policy always", nullable=True),
-            _column("exchange_rate", pa.float64(), "lambda from which on this row holds"),
-            _column("cost", pa.float64(), "mean cost per test prompt"),
-            _column("reward", pa.float64(), "mean expected reward of the chosen LLMs"),
-            _column("regret", pa.float64(), "mean regret (eq. 4.2)"),
+            _column(
+                "exchange_rate",
+                pa.float64(),
+                "lambda from which on this row holds; cross-fitted: at which it holds, up to 400, evenly among all",
+            ),
+            _column(
+                "cost", pa.float64(), "mean cost per test prompt; cross-fitted: of those with 2 samples by each LLM"
+            ),
+            _column(
+                "reward",
+                pa.float64(),
+                "mean expected reward of the chosen LLMs; cross-fitted: by other samples than they are chosen by",
+            ),
+            _column(
+                "regret",
+                pa.float64(),
+                "mean regret (eq. 4.2), beside the largest mean reward, which the samples' noise raises",
+            ),
             *_interval("regret", "null but at up to 400 points of a policy"),
             _column("shares", pa.list_(pa.float64()), "share of prompts sent to each LLM, in the pool file's order"),
         ]

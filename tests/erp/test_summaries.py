@@ -165,6 +165,8 @@ def all_spelled_out(judged: Case, paths: Mapping[str, Path], weights: Floats, be
     gain = tables[ORACLE]["equal_cost"] - base
     for table in tables.values():
         table["share_of_oracle"] = (table["equal_cost"] - base) / gain if gain > 1e-9 else np.nan
+        # What is measured by samples, which are not given here, see `test_oracle`.
+        table |= {"share_cross_fitted": np.nan, "regret_cross_fitted": np.nan}
     return np.array([[table[summary] for summary in SUMMARIES] for table in tables.values()])
 
 
@@ -247,7 +249,8 @@ def test_a_pool_worked_out_by_hand() -> None:
         always("dear"): (1.0, 0.0, 1.5, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, *[3.0] * 4),
     }
     for policy, values in expected.items():
-        for summary, wanted in zip(SUMMARIES, values, strict=True):
+        known = [summary for summary in SUMMARIES if "cross_fitted" not in summary]
+        for summary, wanted in zip(known, values, strict=True):
             assert value(evaluation, policy, summary) == pytest.approx(wanted), (policy, summary)
 
 
@@ -731,7 +734,16 @@ def test_every_summary_is_described() -> None:
     for summary, about in SUMMARIES.items():
         assert about.about.endswith("."), summary
     less = {summary for summary, about in SUMMARIES.items() if not about.more_is_better}
-    assert less == {"regret", "cpt_50", "cpt_80", "reach_90", "reach_95", "reach_99", "reach_100"}
+    assert less == {
+        "regret",
+        "regret_cross_fitted",
+        "cpt_50",
+        "cpt_80",
+        "reach_90",
+        "reach_95",
+        "reach_99",
+        "reach_100",
+    }
 
 
 def test_costs_of_each_prompt_that_are_the_same_for_all_give_the_same_summaries() -> None:
@@ -785,4 +797,5 @@ def test_a_guarded_path_whose_cost_rises_somewhere_is_summed_up_by_the_points_th
     assert found.estimate("guarded", "equal_cost").value == pytest.approx(expected, abs=1e-3)
     hull = found.estimate("guarded", "aiq").value
     assert expected <= hull <= found.estimate("oracle", "aiq").value
-    assert np.isfinite(found.resampled[:, 0]).any(axis=0).all()
+    known = [s for s, summary in enumerate(SUMMARIES) if "cross_fitted" not in summary]
+    assert np.isfinite(found.resampled[:, 0, known]).any(axis=0).all()

@@ -208,7 +208,8 @@ def test_frontiers_hold_every_breakpoint_of_every_policy(read, world, evaluated,
     actual = of["actual"][~of["train"]]
     by_policy = dict(iter(table.groupby("policy")))
     assert set(by_policy) == {
-        "ERP", "guarded", "ERP (paper)", "category", "blind", "permuted", "random", "oracle", "always",
+        "ERP", "guarded", "ERP (paper)", "category", "blind", "permuted", "random", "oracle", "cross-fitted",
+        "always",
         *RIVALS, *(f"{policy} (features)" for policy in RIVALS),
     }  # fmt: skip
     for policy in ("ERP", "ERP (paper)", "category", *RIVALS):
@@ -224,6 +225,39 @@ def test_frontiers_hold_every_breakpoint_of_every_policy(read, world, evaluated,
     assert (table["regret_low"] <= table["regret_high"]).all()
 
 
+def cross_fitted_of(read, reward: str, costs: np.ndarray) -> erp.CrossFitted:
+    prompts = read("prompts", "")
+    test = prompts.loc[prompts["split"] == "test", "prompt_id"]
+    rows = (
+        read("rewards", f"{llm}|{reward}").pivot(index="prompt_id", columns="sample", values="reward") for llm in LLMS
+    )
+    found = erp.cross_fitted([one.loc[test].to_numpy() for one in rows], costs)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_the_cross_fitted_oracle_is_of_the_stored_samples_and_below_the_naive_one(read, evaluated, reward: str) -> None:
+    table, costs = read("frontiers", reward), np.array(evaluated[0].costs)
+    stored, expected = table[table["policy"] == "cross-fitted"], cross_fitted_of(read, reward, costs)
+    np.testing.assert_allclose(stored["exchange_rate"], expected.exchange_rate, atol=1e-12)
+    np.testing.assert_allclose(stored["cost"], expected.cost.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(stored["reward"], expected.reward.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(np.stack(stored["shares"].to_list()), expected.shares(len(LLMS)), atol=1e-12)
+    assert (stored["regret"] >= 0).all()
+    assert stored["regret_low"].notna().all()
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_a_stored_difference_is_shown_when_its_p_is_at_most_5_percent(read, reward: str) -> None:
+    table = read("comparisons", reward)
+    pairs, own = table[table["against"].notna()], table[table["against"].isna()]
+    assert own["p"].isna().all()
+    assert (pairs["shown"].astype(bool) == (pairs["p"] <= 0.05)).all()
+    assert pairs.loc[~np.isfinite(pairs["value"]), "p"].isna().all()
+    assert pairs.loc[pairs["summary"] == "equal_cost", "p"].between(1 / 1001, 1).all()
+
+
 @pytest.mark.parametrize("reward", REWARDS)
 def test_comparisons_are_the_library_s_for_all_policies_and_all_pairs(read, world, evaluated, reward: str) -> None:
     of, table, costs = world(reward), read("comparisons", reward), np.array(evaluated[0].costs)
@@ -234,8 +268,9 @@ def test_comparisons_are_the_library_s_for_all_policies_and_all_pairs(read, worl
     assert len(pairs) == len(summaries.SUMMARIES) * len(policies) * (len(policies) - 1) / 2
     actual = of["actual"][~of["train"]]
     path = erp.frontier.decision_path(beliefs(read, reward, "ERP"), costs)
-    expected = summaries.evaluate({"ERP": path}, actual, costs, LLMS)
-    for summary in ("equal_cost", "aiq", "regret", "hypervolume"):
+    beside = cross_fitted_of(read, reward, costs)
+    expected = summaries.evaluate({"ERP": path}, actual, costs, LLMS, cross_fitted=beside)
+    for summary in ("equal_cost", "aiq", "regret", "hypervolume", "regret_cross_fitted"):
         row = own[(own["policy"] == "ERP") & (own["summary"] == summary)].iloc[0]
         np.testing.assert_allclose(
             row[["value", "value_low", "value_high"]].to_numpy(dtype=float),
