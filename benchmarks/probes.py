@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.linear_model import Ridge, RidgeCV
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from erp import BETAS, RidgeProbes
 

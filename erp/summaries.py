@@ -179,13 +179,15 @@ class Evaluation:
             )
         return Estimate(float(value), float(low), float(high))
 
-    def adjusted_p(self, summary: str, policies: Sequence[str]) -> Floats:
-        """The p-value of every difference between these policies, all pairs looked at together.
+    def adjusted_p(self, summary: str, policies: Sequence[str], of: str | None = None) -> Floats:
+        """The p-value of every difference between these policies, all looked at together.
 
         Parameters
         ----------
         summary : a key of `SUMMARIES`
         policies : names (p,)
+        of : one of them, optional
+            Only its differences to the others are looked at: fewer, so that less is lost by looking at all of them.
 
         Returns
         -------
@@ -193,14 +195,18 @@ class Evaluation:
             Symmetric, in (0, 1]. Every difference is divided by its bootstrap standard error, and its p-value is the
             share of resamples (it counted as one of them) whose largest such deviation among all pairs is no smaller:
             the single-step max-t correction. Before that it is shrunk as the normal's deviations are against Student's
-            t for as many prompts, since the error is an estimate as well. If no two of the policies differ, a table
-            has any p-value of at most 0.05 in about 5 % of the cases only. 1: no difference beyond rounding, or fewer
-            than two prompts; nan: undefined, as the difference is.
+            t for as many prompts, since the error is an estimate as well. If no two of the policies differ, any
+            p-value is at most 0.05 in about 5 % of the cases only. 1: no difference beyond rounding, or fewer than two
+            prompts; nan: undefined, as the difference is, or not looked at.
         """
         index = np.array([self._place(policy, summary)[0] for policy in policies], dtype=np.intp)
         s = list(SUMMARIES).index(summary)
-        adjusted = np.ones((index.size, index.size))
+        adjusted = np.full((index.size, index.size), 1.0 if of is None else np.nan)
+        np.fill_diagonal(adjusted, 1.0)
         a, b = np.triu_indices(index.size, 1)
+        if of is not None:
+            its = (index[a] == self._place(of, summary)[0]) | (index[b] == self._place(of, summary)[0])
+            a, b = a[its], b[its]
         if not a.size:
             return adjusted
         n_prompts = self._stands_on(summary, *policies)

@@ -3,9 +3,9 @@
 What belongs here: the verdict on routing by one reward model, and the sentences about its `comparisons` table. What to
 keep out: the numbers themselves (`erp.summaries`), and the page around the sentences (`report`).
 
-One rule decides what may be claimed. A difference *stands* when its p-value, corrected over all pairs of policies of
-the table (column `p`) and multiplied by the number of reward models, is at most 5 %. Whatever does not stand is worded
-as not shown. ERP is fixed in advance and set beside every rival; no policy is picked by what it earned.
+One rule decides what may be claimed. A difference *stands* when its p-value, corrected over all policies that ERP is
+compared with (column `p`) and multiplied by the number of reward models, is at most 5 %. Whatever does not stand is
+worded as not shown. ERP is fixed in advance and set beside every rival; no policy is picked by what it earned.
 """
 
 import math
@@ -34,7 +34,8 @@ _UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 class Difference(NamedTuple):
     """What one policy has over another, with its own 95 % interval.
 
-    `p` is corrected over the pairs of policies of the table and over reward models; nan is undefined.
+    `p` is corrected over all policies that ERP is compared with (of two others, over all pairs), and over reward models;
+    nan is undefined.
     """
 
     value: float
@@ -83,14 +84,14 @@ class Verdict:
     """Whether routing by predicted reward pays, by one reward model, and what that rests on.
 
     `over_blind` and `over_permuted` are at equal cost, `over_splits` the same on several splits where there are such;
-    `over_best` is over the best single LLM at that LLM's cost. `n_pairs` and `n_rewards` are what p-values are
+    `over_best` is over the best single LLM at that LLM's cost. `n_policies` and `n_rewards` are what p-values are
     corrected for. Numbers that are not known are nan.
     """
 
     kind: Kind
     sentence: str
     n_rewards: int
-    n_pairs: int
+    n_policies: int
     best: str
     earned: Estimate
     over_blind: Difference
@@ -117,7 +118,7 @@ class Verdict:
             "kind": self.kind,
             "sentence": self.sentence,
             "n_rewards": self.n_rewards,
-            "n_pairs": self.n_pairs,
+            "n_policies": self.n_policies,
             "equal_cost": self.earned._asdict(),
             "over_blind": difference(self.over_blind),
             "over_permuted": difference(self.over_permuted),
@@ -154,9 +155,9 @@ class Findings:
         """Whether the table has what a verdict asks for: those of earlier versions do not."""
 
     @property
-    def n_pairs(self) -> int:
-        """How many differences are looked at together."""
-        return len(self.policies) * (len(self.policies) - 1) // 2
+    def n_policies(self) -> int:
+        """How many policies ERP is compared with."""
+        return len(self.policies) - 1
 
     def own(self, policy: str, summary: str) -> Estimate:
         """A policy's summary; nan where the table has none."""
@@ -190,7 +191,7 @@ class Findings:
             kind=kind,
             sentence=self._in_words(kind, over_blind, over_permuted) + self._how_it_depends(kind, over_splits),
             n_rewards=self.n_rewards,
-            n_pairs=self.n_pairs,
+            n_policies=self.n_policies,
             best=self.best.removeprefix(f"{ALWAYS} "),
             earned=self.own("ERP", "equal_cost"),
             over_blind=over_blind,
@@ -291,7 +292,7 @@ class Findings:
     @property
     def _together(self) -> str:
         rewards = f" and all {self.n_rewards} rewards" if self.n_rewards > 1 else ""
-        return f"when all {self.n_pairs} pairs of policies{rewards} are looked at together"
+        return f"when all {self.n_policies} policies that ERP is compared with{rewards} are looked at together"
 
     def _why(self, difference: Difference) -> str:
         """Why a difference may be claimed or not, in full."""

@@ -269,7 +269,7 @@ def routing_is_worth_it(found: Mapping[str, Findings]) -> Verdict:
     """By every reward, routing by predicted reward pays: more than the best LLM at each price, because of the prompt.
 
     Both differences, over that prompt-blind rule and over ERP's own decisions dealt to other prompts, stand when all
-    pairs of policies and all rewards are looked at together. It is the verdict of the report.
+    policies that it is compared with and all rewards are looked at together. It is the verdict of the report.
     """
     verdicts = {name: its.verdict() for name, its in found.items()}
     numbers: dict[str, Any] = {}

@@ -84,7 +84,7 @@ def _show_verdicts(found: "Mapping[str, Findings]") -> None:
     say(
         "Reward at equal cost, ERP less the best LLM at each price, which takes no prompt,\n"
         "and less its own decisions dealt to other prompts. It pays where both stand when\n"
-        "all pairs of policies and all rewards are looked at together.\n",
+        "all policies and all rewards are looked at together.\n",
         style="dim",
     )
 

@@ -239,11 +239,11 @@ SCHEMAS: dict[str, pa.Schema] = {
                 "value", pa.float64(), "the number or difference; null: undefined, inf: never reached", nullable=True
             ),
             *_interval("value"),
-            _column("shown", pa.bool_(), "whether a difference stands when all pairs are looked at", nullable=True),
+            _column("shown", pa.bool_(), "whether p is at most 0.05", nullable=True),
             _column(
                 "p",
                 pa.float64(),
-                "of a difference: how likely one so large is among all pairs if none differ; shown: p at most 0.05",
+                "of a difference: how likely one so large is among all of ERP's, or all others, if none differ",
                 late=True,
             ),
         ]

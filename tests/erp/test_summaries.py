@@ -423,10 +423,12 @@ def shown(evaluation: Evaluation, summary: str, policies: list[str]) -> NDArray[
     return above & (evaluation.adjusted_p(summary, policies) <= 0.05)
 
 
-def p_spelled_out(evaluation: Evaluation, summary: str, policies: list[str]) -> dict[tuple[str, str], float]:
+def p_spelled_out(
+    evaluation: Evaluation, summary: str, policies: list[str], of: str | None = None
+) -> dict[tuple[str, str], float]:
     s = list(SUMMARIES).index(summary)
     place = evaluation.policies.index
-    pairs = list(itertools.combinations(policies, 2))
+    pairs = [pair for pair in itertools.combinations(policies, 2) if of in (None, *pair)]
     values = {pair: evaluation.difference(*pair, summary).value for pair in pairs}
     resampled = evaluation.resampled[:, :, s]
     deviations = {(a, b): resampled[:, place(a)] - resampled[:, place(b)] - values[a, b] for a, b in pairs}
@@ -460,6 +462,11 @@ def test_adjusted_p_values_are_what_their_definition_gives(summary: str) -> None
         for (one, other), expected in p_spelled_out(evaluation, summary, policies).items():
             assert p[policies.index(one), policies.index(other)] == pytest.approx(expected, abs=1e-12)
         assert np.all((p >= 1 / 201) & (p <= 1))
+        its = evaluation.adjusted_p(summary, policies, "beliefs")
+        for (one, other), expected in p_spelled_out(evaluation, summary, policies, "beliefs").items():
+            assert its[policies.index(one), policies.index(other)] == pytest.approx(expected, abs=1e-12)
+            assert its[policies.index(one), policies.index(other)] <= p[policies.index(one), policies.index(other)]
+        assert np.isnan(its[1:, 1:][~np.eye(len(policies) - 1, dtype=bool)]).all()
         some += int((p <= 0.05).sum())
     assert some > 10
 

@@ -17,7 +17,7 @@ COMPARED = [
     *("ERP", "guarded", "Zooter", "kNN", "Zooter (features)", "kNN (features)", "ERP (paper)"),
     *("category", "blind", "permuted", "random", "always large"),
 ]
-N_PAIRS = 66
+N_POLICIES = 11
 LITTLE = (0.0, -0.01, 0.01, 1.0)
 SURE = (0.10, 0.08, 0.12, 0.001)
 ALONE = (0.02, 0.001, 0.04, 0.30)
@@ -133,8 +133,8 @@ def test_what_pays_says_by_how_much_over_what_and_what_is_looked_at_together() -
     assert said == (
         "Routing by predicted reward (ERP) pays: averaged over all budgets it earns 0.500 [0.400, 0.600], +0.140 "
         "[+0.120, +0.160] more than the best LLM at each price, which takes no prompt (blind), and +0.200 [+0.180, "
-        "+0.220] more than its own decisions dealt to other prompts (permuted). Both stand when all 66 pairs of "
-        "policies and all 4 rewards are looked at together."
+        "+0.220] more than its own decisions dealt to other prompts (permuted). Both stand when all 11 "
+        "policies that ERP is compared with and all 4 rewards are looked at together."
     )
     assert "rewards" not in Findings(made(paying()), 1).verdict().sentence
 
@@ -143,9 +143,9 @@ def test_what_is_not_shown_to_pay_says_which_condition_failed_and_how() -> None:
     said = Findings(made(paying(ALONE, SURE)), 4).verdict().sentence
     assert (
         "+0.020 [+0.001, +0.040] compared with the best LLM at each price, which takes no prompt (blind), an interval "
-        "that excludes zero by itself, but not when all 66 pairs of policies and all 4 rewards are looked at together "
-        "(p = 1); and +0.100 [+0.080, +0.120] compared with its own decisions dealt to other prompts (permuted), which "
-        "stands."
+        "that excludes zero by itself, but not when all 11 policies that ERP is compared with and all 4 rewards "
+        "are looked at together (p = 1); and +0.100 [+0.080, +0.120] compared with its own decisions dealt to other "
+        "prompts (permuted), which stands."
     ) in said
     other = Findings(made(paying(SURE, LITTLE)), 4).verdict().sentence
     assert "(blind), which stands; and" in other
@@ -346,5 +346,5 @@ def test_the_verdict_for_machines_has_the_same_numbers() -> None:
     assert told["over_permuted"]["stands"] is False
     assert told["best_single_llm"] == "large"
     assert told["over_best_single_at_its_cost"]["p"] == 1.0
-    assert (told["n_rewards"], told["n_pairs"]) == (2, N_PAIRS)
+    assert (told["n_rewards"], told["n_policies"]) == (2, N_POLICIES)
     assert told["share_cross_fitted"]["value"] == 0.64
