@@ -34,8 +34,8 @@ _UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 class Difference(NamedTuple):
     """What one policy has over another, with its own 95 % interval.
 
-    `p` is corrected over all policies that ERP is compared with (of two others, over all pairs), and over reward models;
-    nan is undefined.
+    `p` is corrected over all policies that ERP is compared with (of two others, over all pairs), and over rewards; nan
+    is undefined.
     """
 
     value: float
@@ -246,7 +246,7 @@ class Findings:
             f"Routing by predicted reward (ERP) {is_or_does}: {all_budgets} it earns "
             f"{_number(self.own('ERP', 'equal_cost'))}, "
         )
-        blind = f"{self._blind}, which takes no prompt (blind)"
+        blind = f"{self._blind}, which reads no prompt (blind)"
         permuted = "its own decisions dealt to other prompts (permuted)"
         if kind == "pays":
             return (
@@ -416,7 +416,7 @@ def _signed(difference: Difference, form: str = "+.3f") -> str:
 
 
 def _percent(estimate: Estimate) -> str:
-    return _number(estimate, ".0%").replace("%", " %")
+    return _number(estimate, ".0%").replace("%", " %").replace("-0 %", "0 %")
 
 
 def _list(names: Sequence[str]) -> str:

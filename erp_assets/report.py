@@ -25,6 +25,7 @@ from erp_assets.findings import CATEGORY, CROSS_FITTED, PERMUTED, RANDOM, Findin
 from erp_assets.frontiers import frontier_parts
 from erp_assets.matrices import Floats, matrix
 from erp_assets.metadata import picture
+from erp_assets.over_splits import OverSplits
 from erp_assets.splits import differences
 from erp_assets.stage import Step, Value, Verdict, stage, stage_checks
 from erp_resources.files import replace_file
@@ -79,6 +80,9 @@ def section(
         indices = pairs.assign(a=pairs["llm_a"].map(place), b=pairs["llm_b"].map(place))
         wins = pairwise.PairwiseWins(*(indices[field].to_numpy() for field in pairwise.PairwiseWins._fields))
         drawn["pairs"] = figures.pairwise_figure(llms, wins)
+    over = OverSplits(tables[SPLITS]) if SPLITS in tables else None
+    if over:
+        drawn["splits"] = figures.comparison_figure(**over.forest())
     return {
         "name": name,
         "evaluated": len(actual),
@@ -87,7 +91,7 @@ def section(
         "summaries": summary_table(found, policies),
         "differences": difference_table(found),
         "pairs": pair_table(pairs),
-        "splits": split_table(tables[SPLITS]) if SPLITS in tables else [],
+        "splits": split_table(over) if over else [],
         "proposition": proposition_words(bound),
         "models": (len(llms), len(pairs), pairwise.models_trained(len(llms))[1]),
         "figures": {name: figures.fragment(figure) for name, figure in drawn.items()},
@@ -128,10 +132,10 @@ def difference_table(found: Findings) -> list[dict[str, Any]]:
     return rows
 
 
-def split_table(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row of words for every policy: what ERP has over it at equal cost, over all splits of a `split_comparisons`."""
+def split_table(over: OverSplits) -> list[dict[str, Any]]:
+    """A row of words for every policy: what ERP has over it at equal cost, over all splits."""
     rows = []
-    for _, policy, *interval, least, most, above in differences(frame).itertuples():
+    for _, policy, *interval, least, most, above in differences(over).itertuples():
         cells = [
             words(Estimate(*interval), "+"),
             *(words(Estimate(end, math.nan, math.nan), "+") for end in (least, most)),

@@ -82,9 +82,9 @@ def _show_verdicts(found: "Mapping[str, Findings]") -> None:
         table.add_row(literal(name), Text(verdict.kind, style=_STYLES.get(verdict.kind, "yellow")), *cells)
     show(table)
     say(
-        "Reward at equal cost, ERP less the best LLM at each price, which takes no prompt,\n"
-        "and less its own decisions dealt to other prompts. It pays where both stand when\n"
-        "all policies and all rewards are looked at together.\n",
+        "Reward at equal cost: ERP's less that of the best LLM at each price, which reads\n"
+        "no prompt, and less that of its own decisions dealt to other prompts. It pays\n"
+        "where both stand when all policies and all rewards are looked at together.\n",
         style="dim",
     )
 

@@ -132,7 +132,7 @@ def test_what_pays_says_by_how_much_over_what_and_what_is_looked_at_together() -
     said = Findings(made(paying((0.14, 0.12, 0.16, 0.001), (0.2, 0.18, 0.22, 0.001))), 4).verdict().sentence
     assert said == (
         "Routing by predicted reward (ERP) pays: averaged over all budgets it earns 0.500 [0.400, 0.600], +0.140 "
-        "[+0.120, +0.160] more than the best LLM at each price, which takes no prompt (blind), and +0.200 [+0.180, "
+        "[+0.120, +0.160] more than the best LLM at each price, which reads no prompt (blind), and +0.200 [+0.180, "
         "+0.220] more than its own decisions dealt to other prompts (permuted). Both stand when all 11 "
         "policies that ERP is compared with and all 4 rewards are looked at together."
     )
@@ -142,7 +142,7 @@ def test_what_pays_says_by_how_much_over_what_and_what_is_looked_at_together() -
 def test_what_is_not_shown_to_pay_says_which_condition_failed_and_how() -> None:
     said = Findings(made(paying(ALONE, SURE)), 4).verdict().sentence
     assert (
-        "+0.020 [+0.001, +0.040] compared with the best LLM at each price, which takes no prompt (blind), an interval "
+        "+0.020 [+0.001, +0.040] compared with the best LLM at each price, which reads no prompt (blind), an interval "
         "that excludes zero by itself, but not when all 11 policies that ERP is compared with and all 4 rewards "
         "are looked at together (p = 1); and +0.100 [+0.080, +0.120] compared with its own decisions dealt to other "
         "prompts (permuted), which stands."
