@@ -300,6 +300,8 @@ def test_upstream_partitions_agree_where_both_have_a_dimension(root: Path) -> No
         Partition("prompts", ""),
         Partition("prompt_costs", "small"),
         Partition("prompt_costs", "large"),
+        Partition("rewards", "small|other"),
+        Partition("rewards", "large|other"),
         Partition("expected_rewards", "small|other"),
         Partition("expected_rewards", "large|other"),
         Partition("predicted_rewards", "small|other"),
