@@ -316,7 +316,7 @@ class Findings:
         if not self.has_fitted_oracle:
             return (
                 "What the best choice for every prompt would earn cannot be told from luck, since it takes a second "
-                f"sample of a prompt: {hindsight} is flattered, and so ERP's share of its gain is not quoted."
+                f"sample of nearly every prompt: {hindsight} is flattered, and so ERP's share of its gain is not told."
             )
         share, blind = (self.own(policy, "share_cross_fitted") for policy in ("ERP", BLIND))
         if math.isnan(share.value):

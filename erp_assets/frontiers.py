@@ -178,6 +178,19 @@ def erp_beats_its_own_permutation(found: Findings) -> Verdict:
     return Verdict([problem], numbers)
 
 
+NEARLY_ALL = 0.9
+"""The share of the test prompts that must have two samples by every LLM for a cross-fitted oracle to be told of.
+
+Where a few prompts have a second one, because they stand twice or were tried again, it would be about these few, beside
+numbers about all.
+"""
+
+
+def told(fitted: erp.CrossFitted | None) -> erp.CrossFitted | None:
+    """The cross-fitted oracle if it is one of nearly all prompts."""
+    return fitted if fitted is not None and fitted.prompts.size >= NEARLY_ALL * fitted.n_prompts else None
+
+
 class Tested(NamedTuple):
     """The decisions of every policy on the test prompts that all LLMs have a reward on, and what judges them."""
 
@@ -209,7 +222,7 @@ class Tested(NamedTuple):
         costs = costs_of_prompts(prompt_costs, llms, prompt_ids)
         paths = paths_of(believed_by(beliefs.read(key), prompt_ids, llms), costs.predicted, guard, earned)
         drawn, counts = (samples(rewards, keys, prompt_ids, column) for column in ("reward", "n"))
-        return cls(actual, costs.actual, paths, erp.cross_fitted(drawn, costs.actual, counts), guard)
+        return cls(actual, costs.actual, paths, told(erp.cross_fitted(drawn, costs.actual, counts)), guard)
 
 
 def build(pool: Pool) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:

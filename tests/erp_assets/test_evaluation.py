@@ -19,6 +19,7 @@ import erp
 from erp import pairwise, summaries
 from erp.policies import CategoryBest, ClusterBest, NearestNeighbours, Winner, Zooter
 from erp_assets.findings import Findings
+from erp_assets.frontiers import told
 from erp_assets.runs import run_pool
 from erp_resources.lineage import EVALUATIONS, STAGES, Partition
 from erp_resources.pool import Pool, load_pool
@@ -304,3 +305,13 @@ def test_the_report_is_one_page_that_needs_no_network_and_says_what_was_found(ev
     for summary in summaries.SUMMARIES.values():
         assert str(markupsafe.escape(summary.label)) in html
     assert html.count("js-plotly-plot") + html.count("plotly-graph-div") >= 8 * len(REWARDS)
+
+
+def test_a_cross_fitted_oracle_is_told_of_only_where_it_is_one_of_nearly_all_prompts() -> None:
+    rewards = np.random.default_rng(0).normal(size=(2, 20, 3))
+    for without, is_told in ((0, True), (2, True), (3, False), (20, False)):
+        samples = [one.copy() for one in rewards]
+        samples[1][:without, 1:] = np.nan
+        found = told(erp.cross_fitted(samples, [1.0, 2.0]))
+        assert (found is not None) == is_told
+        assert found is None or found.prompts.size == 20 - without
