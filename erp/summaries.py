@@ -531,7 +531,9 @@ def _hull_mean(cost: Floats, within: Floats, highest: Floats) -> Floats:
     `within` never falls along a row. The slopes of a least concave majorant are the antitonic regression of the
     segments' slopes weighted by their widths, which the pool-adjacent-violators algorithm has in O(B).
     """
-    # Of points of equal cost the last is the best: segments then have a width to be divided by.
+    # Costs that fall do so by rounding. Of points of equal cost the last is the best: segments then have a width to be
+    # divided by.
+    cost = np.maximum.accumulate(cost, axis=1)
     kept = np.append(np.diff(cost, axis=1) > 0, np.ones((len(cost), 1), dtype=bool), axis=1)
     x, y = cost[kept], within[kept]
     ends = kept.sum(axis=1).cumsum()

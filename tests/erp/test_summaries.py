@@ -789,6 +789,21 @@ def test_with_costs_of_each_prompt_the_hull_is_that_of_what_is_really_spent() ->
     assert found.estimate("always b", "at_best_cost").value <= found.estimate("oracle", "at_best_cost").value
 
 
+def test_costs_that_fall_from_point_to_point_by_rounding_alone_are_summed_up() -> None:
+    rng = np.random.default_rng(0)
+    believed = np.array([0.0, 1.0, 2.0, 2.5, 2.8])
+    for _ in range(20):
+        actual = believed + rng.normal(size=(20, 5))
+        # On some resamples the second is cheaper than the first: both count as spending what that one costs, of which
+        # rounding may make a little more for one of them.
+        costs = np.array([1.0, 1.1, 2.0, 4.0, 8.0]) * rng.lognormal(size=(20, 5))
+        path = decision_path(np.tile(believed, (20, 1)), costs.mean(axis=0))
+        found = evaluate({"one": path}, actual, costs, list("abcde"), n_resamples=300)
+        used = path.at(0.0)[0]
+        assert found.estimate("one", "aiq").value >= found.estimate(always("abcde"[used]), "aiq").value - 1e-12
+        assert np.isfinite(found.resampled[:, 0, list(SUMMARIES).index("aiq")]).all()
+
+
 def test_a_guarded_path_whose_cost_rises_somewhere_is_summed_up_by_the_points_that_it_has() -> None:
     random = np.random.default_rng(7)
     actual = random.normal(size=(80, 4)) + np.array([0.0, 0.2, 0.3, 0.35])
