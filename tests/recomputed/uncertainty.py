@@ -13,7 +13,7 @@ RESAMPLES = 1_000
 
 
 def resampled(n: int, seed: int = 20_260_320) -> NDArray[np.intp]:
-    """The prompts of every resample (RESAMPLES, n): n of n with replacement, from another seed than the project's."""
+    """The prompts of every resample (RESAMPLES, n): n of n with replacement; the project's seed is 0."""
     return np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
 
 
