@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from erp.oracle import CROSS_FITTED
 from erp.policies import BLIND, reads_features
 from erp.summaries import ALWAYS, ORACLE, Estimate
 from erp_assets.over_splits import OverSplits
@@ -22,7 +23,6 @@ from erp_assets.over_splits import OverSplits
 Kind = Literal["pays", "not shown to pay", "does not pay", "nothing to gain", "not told"]
 """What a verdict may be. "not told": the table is an earlier version's."""
 
-CROSS_FITTED = "cross-fitted"
 GUARDED, PERMUTED, RANDOM, CATEGORY = "guarded", "permuted", "random", "category"
 
 _RISK = 0.05
@@ -321,7 +321,8 @@ class Findings:
         share, blind = (self.own(policy, "share_cross_fitted") for policy in ("ERP", BLIND))
         if math.isnan(share.value):
             return f"Judged by samples that it did not choose by, not even the oracle earns more than {self.best}."
-        said = f"Of what the cross-fitted oracle gains over {self.best} at equal cost, ERP has {_percent(share)}"
+        oracle = "the cross-fitted oracle, which is judged by other samples than it chooses by,"
+        said = f"Of what {oracle} gains over {self.best} at equal cost, ERP has {_percent(share)}"
         if not math.isnan(blind.value):
             said += f", and {self._blind} {_percent(blind)}"
         if not math.isnan(published.value):

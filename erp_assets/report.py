@@ -18,10 +18,11 @@ import pandas as pd
 import plotly.offline
 
 from erp import figures, pairwise
+from erp.oracle import CROSS_FITTED
 from erp.policies import BLIND, reads_features
 from erp.summaries import ALWAYS, ORACLE, SUMMARIES, Estimate
 from erp_assets.evaluation import grid, predictability_parts, rewarded_test, win_rate_parts
-from erp_assets.findings import CATEGORY, CROSS_FITTED, PERMUTED, RANDOM, Findings
+from erp_assets.findings import CATEGORY, PERMUTED, RANDOM, Findings
 from erp_assets.frontiers import frontier_parts
 from erp_assets.matrices import Floats, matrix
 from erp_assets.metadata import picture
