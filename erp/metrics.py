@@ -92,6 +92,9 @@ def describe(value: float, digits: int = 2) -> str:
 def regret(actual: ArrayLike, chosen: ArrayLike) -> Floats:
     """What each prompt loses by its choice: max_i ER_i(x) - ER_chosen(x) (equation 4.2).
 
+    The largest of noisy means lies above the largest expected reward, so that it is too large on average, the more so
+    the fewer samples there are; `erp.oracle` has one that is judged by other samples than it chooses by.
+
     Parameters
     ----------
     actual : (n, M)

@@ -60,7 +60,8 @@ SUMMARIES: Mapping[str, Summary] = {
     "share_cross_fitted": Summary(
         "share of the gain, cross-fitted",
         "The same share of what the cross-fitted oracle gains, which is judged by other samples than it chooses by, "
-        "over the prompts with two samples by every LLM; undefined where it gains nothing, or no prompt has two.",
+        "over the prompts with two samples by every LLM; undefined where it gains nothing, or no prompt has two (in a "
+        "pool's tables: nearly all must).",
         True,
     ),
     "at_best_cost": Summary(
@@ -78,7 +79,8 @@ SUMMARIES: Mapping[str, Summary] = {
         "regret, cross-fitted",
         "What the cross-fitted oracle earns at exchange rate 0 less what the policy earns, over the prompts with two "
         "samples by every LLM. Free of the noise of the samples, and too small by what that oracle misses as it "
-        "chooses by fewer of them; may be below 0. Undefined where no prompt has two samples by every LLM.",
+        "chooses by fewer of them; may be below 0. Undefined where no prompt has two samples by every LLM (in a pool's "
+        "tables: where not nearly all have).",
         False,
     ),
     "aiq": Summary(
