@@ -192,7 +192,7 @@ def test_what_a_check_stopped_is_built_upon_by_no_backfill(
     assert daemon.backfill(["expected_rewards"], ["small|vowels"]) == BulkActionStatus.COMPLETED_FAILED
     assert "12 are nan" in look(pool).failures[Partition("expected_rewards", "small|vowels")].said
     assert daemon.backfill(["zooter"], ["vowels"]) == BulkActionStatus.COMPLETED_SUCCESS
-    assert Warehouse(pool).read(Partition("zooter", "vowels"))["llm"].to_pylist() == ["large"]
+    assert set(Warehouse(pool).read(Partition("zooter", "vowels"))["llm"].to_pylist()) == {"large"}
     assert daemon.backfill(["beliefs"], ["vowels"]) == BulkActionStatus.COMPLETED_SUCCESS
     Notes(Warehouse(pool).folder).forget(rewards)
     assert daemon.backfill(["beliefs"], ["vowels"]) == BulkActionStatus.COMPLETED_FAILED
