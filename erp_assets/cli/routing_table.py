@@ -31,6 +31,9 @@ def print_findings(pool: "Pool") -> None:
 def _show_numbers(warehouse: "Warehouse", found: "Mapping[str, Findings]") -> None:
     """ERP beside what one has without it and beside what could be had, by every reward model."""
     from erp import describe
+    from erp.oracle import CROSS_FITTED
+    from erp.policies import BLIND
+    from erp.summaries import ORACLE
     from erp_assets.prompts import ALL_CATEGORIES
     from erp_resources.lineage import Partition
 
@@ -42,8 +45,8 @@ def _show_numbers(warehouse: "Warehouse", found: "Mapping[str, Findings]") -> No
         ends = frontier[frontier["exchange_rate"] == 0]
         scores = warehouse.read(Partition("predictability", name)).to_pandas()
         mean_r2 = scores.loc[scores["category"] == ALL_CATEGORIES, "r2"].mean()
-        labels = {"ERP": "by predicted reward", its.best: its.best, "blind": "best at each price"}
-        labels |= {"cross-fitted": "oracle"} if its.has_fitted_oracle else {"oracle": "oracle in hindsight"}
+        labels = {"ERP": "by predicted reward", its.best: its.best, BLIND: "best at each price"}
+        labels |= {CROSS_FITTED: "oracle"} if its.has_fitted_oracle else {ORACLE: "oracle in hindsight"}
         for i, (policy, label) in enumerate(labels.items()):
             kind, _, llm = policy.partition(" ")
             rows = ends[(ends["policy"] == kind) & ((ends["llm"] == llm) | (llm == ""))]
